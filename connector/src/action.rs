@@ -1,0 +1,168 @@
+//! What an action is, and the table entry that erases its type. Not here: the actions (`actions/`), how input is cleaned
+//! and an entry found (`dispatch.rs`).
+
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::error::Error;
+
+/// Section of the palette.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Clusters,
+    Commands,
+    Sql,
+    Identity,
+    Raw,
+}
+
+/// What an action does to the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Reads,
+    Writes,
+    Destroys,
+}
+
+/// What repeating a request does; see `retry-class` of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    Safe,
+    Keyed,
+    Convergent,
+    Reconcile,
+    Never,
+}
+
+/// Where a request goes; see `audience` of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    Workspace,
+    Account,
+    SignedLink,
+}
+
+/// One request that an action may make. The host lets nothing else out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    pub method: &'static str,
+    /// `{name}` stands for one path segment, a final `*` for any rest.
+    pub path: &'static str,
+    pub audience: Audience,
+    pub retry: Retry,
+}
+
+impl Endpoint {
+    /// A read of the workspace.
+    pub const fn get(path: &'static str) -> Self {
+        Self { method: "GET", path, audience: Audience::Workspace, retry: Retry::Safe }
+    }
+
+    /// A change of the workspace.
+    pub const fn post(path: &'static str, retry: Retry) -> Self {
+        Self { method: "POST", path, audience: Audience::Workspace, retry }
+    }
+}
+
+/// A result, or its last part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// JSON text, not re-typed.
+    Json(String),
+    Text(String),
+    Binary { bytes: Vec<u8>, content_type: String },
+}
+
+/// How a step of an action ended. `S` is the action's own state between steps.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step<S> {
+    Done { output: Output, truncated: bool },
+    Waiting(Waiting<S>),
+}
+
+/// Work that goes on remotely.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting<S> {
+    pub state: S,
+    /// What runs remotely, for people: ids under Databricks' own names.
+    pub handle: Value,
+    pub poll_after_ms: u32,
+    /// One line: what is waited for and its state.
+    pub progress: Option<String>,
+    /// Part of a long result.
+    pub emitted: Option<Vec<u8>>,
+}
+
+impl<S> Step<S> {
+    /// Done, with a value that we made.
+    pub fn done(value: &impl Serialize) -> Result<Self, Error> {
+        let text = serde_json::to_string(value)
+            .map_err(|e| Error::internal(format!("the result is not JSON: {e}")))?;
+        Ok(Self::json(text))
+    }
+
+    /// Done, with JSON text that stays as it is.
+    pub fn json(text: String) -> Self {
+        Self::Done { output: Output::Json(text), truncated: false }
+    }
+}
+
+/// An action, implemented by its own input type. One file per action, see `actions/get_cluster.rs`.
+///
+/// The doc comment of the type is its label (the `# Heading`) and its description, those of the fields are the form.
+/// Fields are camelCase (`#[serde(rename_all = "camelCase", deny_unknown_fields)]`), in the order of the form.
+pub trait Action: DeserializeOwned + JsonSchema + 'static {
+    const GROUP: Group;
+    const EFFECT: Effect;
+    /// Every request that any step may make, in the order of their first use.
+    const ENDPOINTS: &'static [Endpoint];
+
+    /// Shape of the result, for the output schema alone.
+    type Output: JsonSchema;
+    /// What is kept between steps; `()` for an action of one step.
+    type State: Serialize + DeserializeOwned;
+
+    /// Takes the first step.
+    fn start(self, api: &Api<'_>) -> Result<Step<Self::State>, Error>;
+
+    /// Takes the next step.
+    fn resume(self, _api: &Api<'_>, _state: Self::State) -> Result<Step<Self::State>, Error> {
+        Err(Error::internal("this action has one step and cannot be resumed"))
+    }
+
+    /// Asks for the remote work to stop.
+    fn cancel(self, _api: &Api<'_>, _state: Self::State) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// An input, the answers of the workspace in order, and what the action makes of them. Shown in the docs, run by the tests.
+    fn example() -> Example;
+}
+
+/// A use of an action that the docs show and the tests run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    pub input: Value,
+    /// Bodies of the workspace's answers (status 200), over all steps.
+    pub answers: Vec<Value>,
+    pub output: Value,
+}
+
+/// An action in the table, its types erased.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "function pointers say nothing to a reader")]
+pub struct Entry {
+    pub key: &'static str,
+    pub group: Group,
+    pub effect: Effect,
+    pub endpoints: &'static [Endpoint],
+    pub input_schema: fn() -> Schema,
+    pub output_schema: fn() -> Schema,
+    pub example: fn() -> Example,
+    pub start: fn(&Api<'_>, Value) -> Result<Step<Value>, Error>,
+    pub resume: fn(&Api<'_>, Value, Value) -> Result<Step<Value>, Error>,
+    pub cancel: fn(&Api<'_>, Value, Value) -> Result<(), Error>,
+}

@@ -1,0 +1,131 @@
+//! Calls to the Databricks REST API: from an endpoint and an input to a request, from an answer to a result or an error.
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value};
+
+use crate::action::{Endpoint, Retry};
+use crate::connections::Workspace;
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::http::{Request, Response, Transport};
+use crate::url;
+
+/// What an action calls Databricks with. Lives for one step.
+#[expect(missing_debug_implementations, reason = "the transport has nothing to show")]
+pub struct Api<'a> {
+    pub transport: &'a dyn Transport,
+    pub workspace: &'a Workspace,
+    /// Idempotency token, and marker on what is started remotely.
+    pub invocation_id: &'a str,
+    /// Logs every request to stderr, as one JSON line.
+    pub debug: bool,
+}
+
+impl Api<'_> {
+    /// Sends `input` to an endpoint of the workspace and answers with the response, whose status is a success.
+    ///
+    /// `{holes}` of the path are filled from the input's fields of that name, percent-encoded. What is left goes into the
+    /// query of GET, HEAD and DELETE (arrays repeat the key, null values are left out), else into a JSON body.
+    pub fn call(&self, endpoint: &Endpoint, input: &impl Serialize) -> Result<Response, Error> {
+        let request = request(&self.workspace.origin, endpoint, input)?;
+        let response = self.send(&request).map_err(|e| unclear(endpoint, e))?;
+        if response.is_success() {
+            return Ok(response);
+        }
+        Err(unclear(endpoint, crate::api_error::read(&request, &response)))
+    }
+
+    /// Like `call`, with the answer as complete JSON text, otherwise as it was sent. An empty answer is `{}`.
+    pub fn mirror(&self, endpoint: &Endpoint, input: &impl Serialize) -> Result<String, Error> {
+        let text = text(self.call(endpoint, input)?)?;
+        if text.is_empty() {
+            return Ok("{}".to_owned());
+        }
+        serde_json::from_str::<IgnoredAny>(&text).map_err(|e| not_json(&text, &e))?;
+        Ok(text)
+    }
+
+    /// Like `call`, with the answer read into `T`. An empty answer reads as `{}`.
+    pub fn read<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        input: &impl Serialize,
+    ) -> Result<T, Error> {
+        let text = text(self.call(endpoint, input)?)?;
+        let json = if text.is_empty() { "{}" } else { text.as_str() };
+        serde_json::from_str(json).map_err(|e| not_json(json, &e))
+    }
+
+    /// Sends a request as it is and answers with whatever came back, any status.
+    pub fn send(&self, request: &Request) -> Result<Response, Error> {
+        if self.debug {
+            return crate::debug::logged(request, || self.transport.send(request));
+        }
+        Ok(self.transport.send(request)?)
+    }
+}
+
+/// The request for an endpoint and an input; pure, so that what goes over the wire can be told from a table.
+pub(crate) fn request(
+    origin: &str,
+    endpoint: &Endpoint,
+    input: &impl Serialize,
+) -> Result<Request, Error> {
+    let input = serde_json::to_value(input)
+        .map_err(|e| Error::internal(format!("the input cannot be sent: {e}")))?;
+    let mut fields = match input {
+        Value::Object(fields) => fields,
+        Value::Null => Map::new(),
+        other => return Err(Error::internal(format!("the input is no object: {other}"))),
+    };
+    let mut target = format!("{origin}{}", url::fill(endpoint.path, &mut fields)?);
+    fields.retain(|_, value| !value.is_null());
+    let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+    let mut body = Vec::new();
+    if matches!(endpoint.method, "GET" | "HEAD" | "DELETE") {
+        url::append_query(&mut target, &url::query_pairs(&fields));
+    } else {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        body = serde_json::to_vec(&fields)
+            .map_err(|e| Error::internal(format!("the input cannot be sent: {e}")))?;
+    }
+    Ok(Request { method: endpoint.method.to_owned(), url: target, headers, body, timeout: None })
+}
+
+/// A request that is not safe to repeat and may have been carried out is not a plain failure: the author must look.
+fn unclear(endpoint: &Endpoint, mut error: Error) -> Error {
+    let fragile = matches!(endpoint.retry, Retry::Reconcile | Retry::Never);
+    if fragile && error.delivery == Delivery::Unknown && error.kind != ErrorKind::OutcomeUnknown {
+        error.kind = ErrorKind::OutcomeUnknown;
+        error.retryable = false;
+        error.message = format!(
+            "{}; it may have been carried out all the same, so look in the workspace before you run it again",
+            error.message
+        );
+    }
+    error
+}
+
+/// The body as text, without a byte order mark.
+pub(crate) fn text(response: Response) -> Result<String, Error> {
+    let text = String::from_utf8(response.body)
+        .map_err(|_| Error::protocol("Databricks answered with bytes that are not UTF-8 text"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Says what came instead of JSON.
+pub(crate) fn not_json(text: &str, error: &serde_json::Error) -> Error {
+    let start = text.trim_start();
+    let why = if start.starts_with('<') {
+        "Databricks answered with an HTML page instead of JSON: a login page, a proxy or a private-link page; \
+         check the host of the connection"
+            .to_owned()
+    } else if error.is_eof() {
+        format!("the answer of Databricks ended early, after {} bytes of JSON; try again", text.len())
+    } else if error.is_data() {
+        format!("the answer of Databricks is not of the expected shape: {error}")
+    } else {
+        format!("the answer of Databricks is not JSON: {error}")
+    };
+    Error::protocol(why)
+}

@@ -1,0 +1,61 @@
+//! The one seam to the network: what a request and its answer are, and who sends it. No HTTP happens here.
+
+use std::time::Duration;
+
+use crate::error::{Delivery, Error, ErrorKind};
+
+/// A request, complete but for its authorization, which the host adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// An HTTP method in capitals.
+    pub method: String,
+    /// The full URL, percent-encoded.
+    pub url: String,
+    /// In the order in which they are sent; a name may repeat.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// The longest wait for the answer's head; none leaves it to the host.
+    pub timeout: Option<Duration>,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The first header of that name (lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// A request that got no answer, or only part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportError {
+    /// `Unavailable`, `Timeout`, `Refused`, `TooLarge` or `Protocol`.
+    pub kind: ErrorKind,
+    /// `NotSent` when no byte of the request can have arrived, else `Unknown`.
+    pub delivery: Delivery,
+    /// What happened, one line, naming the host where that helps.
+    pub message: String,
+}
+
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
+        Self::new(error.kind, error.delivery, error.message)
+    }
+}
+
+/// Who sends requests: `wasi:http` in the component, canned answers in the native tests.
+pub trait Transport {
+    fn send(&self, request: &Request) -> Result<Response, TransportError>;
+}

@@ -1,0 +1,1 @@
+//! Loads any component of the `integration:connector` world.

@@ -1,1 +1,92 @@
-fn main() {}
+//! Side-by-side measurements: ours and what it is compared with, in turn, in one run. They print figures and ratios and
+//! judge nothing; tests never look at a clock.
+
+mod child;
+mod cold_start;
+mod figures;
+mod fresh_clone;
+mod get_cluster;
+mod mirror;
+mod python;
+mod rig;
+mod size;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+/// A benchmark's name, what it measures, and its code.
+type Benchmark = (&'static str, &'static str, fn() -> Result<()>);
+
+const ALL: &[Benchmark] = &[
+    (
+        "get-cluster",
+        "one Get Cluster against a plain pooled client, same process",
+        get_cluster::run,
+    ),
+    (
+        "python-sdk",
+        "latency, throughput and cold start against the official Python SDK",
+        python::run,
+    ),
+    (
+        "cold-start",
+        "`harness run` to its first byte sent, against a process that does nothing",
+        cold_start::run,
+    ),
+    ("memory", "peak memory of `harness run`", child::run),
+    (
+        "mirror",
+        "a 20 MB answer passed through, against reading, parsing and printing it",
+        mirror::run,
+    ),
+    ("size", "size of the component", size::run),
+];
+
+/// Too long to run with the others, so only by its name.
+const LONG: Benchmark = (
+    "fresh-clone",
+    "from a fresh clone and an empty target folder to the first SQL rows",
+    fresh_clone::run,
+);
+
+/// Benchmarks of the connector and its harness.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Which one; all but the long ones when absent; `list` names them.
+    name: Option<String>,
+    /// Runs a program and prints its peak memory in KiB, for the benchmarks themselves.
+    #[arg(long, num_args = 1.., hide = true, allow_hyphen_values = true)]
+    peak_of: Option<Vec<String>>,
+    /// Does nothing and ends, for the benchmarks themselves.
+    #[arg(long, hide = true)]
+    nothing: bool,
+}
+
+fn main() -> Result<()> {
+    // Before anything else, so that doing nothing takes no time.
+    if std::env::args().nth(1).as_deref() == Some("--nothing") {
+        return Ok(());
+    }
+    let arguments = Arguments::parse();
+    if let Some(command) = arguments.peak_of {
+        return child::print_peak_of(&command);
+    }
+    match arguments.name.as_deref() {
+        None => ALL.iter().try_for_each(|(_, _, run)| run()),
+        Some("list") => {
+            list();
+            Ok(())
+        }
+        Some(name) => match ALL.iter().chain([&LONG]).find(|(known, _, _)| *known == name) {
+            Some((_, _, run)) => run(),
+            None => bail!("there is no benchmark {name}; `list` names them"),
+        },
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "it was asked for")]
+fn list() {
+    for (name, what, _) in ALL.iter().chain([&LONG]) {
+        println!("{name:<12} {what}");
+    }
+}

@@ -1,1 +1,184 @@
+//! What the whole-call tests stand on: the built component, and a rig of workspace, harness and connection.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use host_harness::{
+    Call, CancellationToken, Connection, ConnectionConfig, Error, Harness, Output, Secret,
+    Settings, Value,
+};
+use local_workspace::{LocalWorkspace, Options, Recorded};
+use serde_json::Value as Json;
+
+/// The built component. Cargo decides whether it is up to date, so a test never runs an old one.
+pub fn component() -> &'static Path {
+    static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
+    COMPONENT.get_or_init(|| {
+        let target = target_dir();
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--quiet", "--package", "connector", "--target", "wasm32-wasip2"])
+            .args(["--profile", "component", "--target-dir"])
+            .arg(&target)
+            .current_dir(root())
+            .status()
+            .expect("cargo starts");
+        assert!(
+            status.success(),
+            "the component does not build; `cargo xtask component` shows why"
+        );
+        target.join("wasm32-wasip2/component/connector.wasm")
+    })
+}
+
+/// The harness binary that cargo built beside the test program (`target/release/deps/all-…`).
+pub fn harness_binary() -> PathBuf {
+    let program = std::env::current_exe().expect("a test program has a path");
+    program.ancestors().nth(2).expect("cargo's folders").join("harness")
+}
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
+
+/// A folder for native code, shared by the tests of one program: the component is compiled once.
+pub fn cache_dir() -> PathBuf {
+    static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    CACHE.get_or_init(|| tempfile::tempdir().unwrap()).path().to_owned()
+}
+
+/// The harness with the component loaded.
+pub fn harness() -> Harness {
+    let settings = Settings { cache_dir: Some(cache_dir()), ..Settings::default() };
+    Harness::load(component(), settings).unwrap()
+}
+
+/// A local workspace, the harness, and a connection from one to the other.
+pub struct Rig {
+    pub workspace: LocalWorkspace,
+    pub harness: Harness,
+    pub connection: Connection,
+}
+
+impl Rig {
+    /// Connected by personal access token.
+    pub async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    /// The same, with a workspace of its own kind.
+    pub async fn with(options: Options) -> Self {
+        let workspace = LocalWorkspace::start(options).unwrap();
+        let config = pat(&workspace);
+        Self::connected(workspace, config).await
+    }
+
+    /// Connected by the workspace's service principal.
+    pub async fn oauth() -> Self {
+        let workspace = LocalWorkspace::start(Options::default()).unwrap();
+        let config = service_principal(&workspace, workspace.token_url());
+        Self::connected(workspace, config).await
+    }
+
+    /// Connected as the configuration says.
+    pub async fn connected(workspace: LocalWorkspace, config: ConnectionConfig) -> Self {
+        let harness = harness();
+        let connection = harness.connect(config).await.unwrap();
+        workspace.clear_requests();
+        Self { workspace, harness, connection }
+    }
+
+    /// Invokes an action.
+    pub async fn run(&self, action: &str, input: &Json) -> Result<Output, Error> {
+        let stop = CancellationToken::new();
+        self.harness.invoke(&self.connection, call(action, input), &(), stop).await
+    }
+
+    /// Invokes an action that succeeds with JSON.
+    pub async fn json(&self, action: &str, input: Json) -> Json {
+        match self.run(action, &input).await {
+            Ok(output) => json(&output),
+            Err(error) => panic!("{action} {input} failed: {error:?}"),
+        }
+    }
+
+    /// Invokes an action that fails.
+    pub async fn error(&self, action: &str, input: Json) -> Error {
+        match self.run(action, &input).await {
+            Ok(output) => panic!("{action} {input} succeeded: {:?}", output.value),
+            Err(error) => error,
+        }
+    }
+
+    /// What reached the workspace, as `METHOD path?query`, in order.
+    pub fn wire(&self) -> Vec<String> {
+        self.workspace.requests().iter().map(line).collect()
+    }
+}
+
+/// One use of an action.
+pub fn call(action: &str, input: &Json) -> Call {
+    Call { action: action.to_owned(), input: input.to_string(), ..Call::default() }
+}
+
+/// The JSON of a result.
+pub fn json(output: &Output) -> Json {
+    match &output.value {
+        Value::Json(text) => serde_json::from_str(text).expect("a JSON result is JSON"),
+        other => panic!("not JSON: {other:?}"),
+    }
+}
+
+/// `METHOD path?query` of a recorded request.
+pub fn line(request: &Recorded) -> String {
+    let query = request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{} {}{query}", request.method, request.path)
+}
+
+/// A connection by personal access token.
+pub fn pat(workspace: &LocalWorkspace) -> ConnectionConfig {
+    config("personalAccessToken", &[("host", workspace.origin()), ("apiKey", workspace.token())])
+}
+
+/// A connection by client credentials.
+pub fn service_principal(workspace: &LocalWorkspace, token_url: &str) -> ConnectionConfig {
+    config(
+        "workspaceServicePrincipal",
+        &[
+            ("tokenUrl", token_url),
+            ("scopes", "all-apis"),
+            ("clientId", workspace.client_id()),
+            ("clientSecret", workspace.client_secret()),
+        ],
+    )
+}
+
+/// A connection to loopback, of any type and fields.
+pub fn config(connection_type: &str, fields: &[(&str, &str)]) -> ConnectionConfig {
+    ConnectionConfig {
+        name: "test".to_owned(),
+        connection_type: connection_type.to_owned(),
+        fields: fields
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Secret::new((*value).to_owned())))
+            .collect(),
+        ca_file: None,
+        allow_http_loopback: true,
+        allow_hosts: Vec::new(),
+    }
+}

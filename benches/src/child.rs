@@ -1,0 +1,46 @@
+//! Peak memory of child processes, and of `harness run` in particular.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+
+use crate::figures::report;
+use crate::rig::Rig;
+
+/// Peak resident memory of `harness run getCluster`.
+pub(crate) fn run() -> Result<()> {
+    let rig = Rig::start()?;
+    let peak =
+        rig.peak_of_run(&["getCluster", "--set", &format!("clusterId={}", rig.cluster())])?;
+    report("memory: harness run getCluster", &format!("{:.1} MiB", mib(peak)), "at most 60 MiB");
+    Ok(())
+}
+
+/// The peak of one command, measured by a process of its own: the system keeps one maximum over all children.
+pub(crate) fn peak_of(command: &[String]) -> Result<u64> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg("--peak-of")
+        .args(command)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("could not start the measuring process")?;
+    ensure!(output.status.success(), "the measured command failed: {}", command.join(" "));
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().context("the measuring process printed no number")
+}
+
+/// Runs a command with its output thrown away and prints its peak memory in KiB.
+#[expect(clippy::print_stdout, reason = "the figure is what the parent process reads")]
+pub(crate) fn print_peak_of(command: &[String]) -> Result<()> {
+    let (program, arguments) = command.split_first().context("no command")?;
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+    ensure!(status.success(), "{program} ended with {status}");
+    println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(crate) fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::error::Error;
+use crate::{dispatch, schema};
 
 /// Section of the palette.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,19 @@ pub enum Group {
     Sql,
     Identity,
     Raw,
+}
+
+impl Group {
+    /// Name for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Clusters => "Clusters",
+            Self::Commands => "Commands",
+            Self::Sql => "SQL",
+            Self::Identity => "Identity",
+            Self::Raw => "Raw Request",
+        }
+    }
 }
 
 /// What an action does to the workspace.
@@ -73,7 +87,10 @@ pub enum Output {
     /// JSON text, not re-typed.
     Json(String),
     Text(String),
-    Binary { bytes: Vec<u8>, content_type: String },
+    Binary {
+        bytes: Vec<u8>,
+        content_type: String,
+    },
 }
 
 /// How a step of an action ended. `S` is the action's own state between steps.
@@ -165,4 +182,27 @@ pub struct Entry {
     pub start: fn(&Api<'_>, Value) -> Result<Step<Value>, Error>,
     pub resume: fn(&Api<'_>, Value, Value) -> Result<Step<Value>, Error>,
     pub cancel: fn(&Api<'_>, Value, Value) -> Result<(), Error>,
+}
+
+impl Entry {
+    /// The entry of an action; `key` is the stem of its file in camelCase.
+    pub(crate) const fn of<A: Action>(key: &'static str) -> Self {
+        Self {
+            key,
+            group: A::GROUP,
+            effect: A::EFFECT,
+            endpoints: A::ENDPOINTS,
+            input_schema: schema::input::<A>,
+            output_schema: schema::plain::<A::Output>,
+            example: A::example,
+            start: dispatch::start_typed::<A>,
+            resume: dispatch::resume_typed::<A>,
+            cancel: dispatch::cancel_typed::<A>,
+        }
+    }
+
+    /// Name for people.
+    pub fn label(&self) -> String {
+        schema::text(&(self.input_schema)(), "title")
+    }
 }

@@ -121,7 +121,10 @@ pub(crate) fn not_json(text: &str, error: &serde_json::Error) -> Error {
          check the host of the connection"
             .to_owned()
     } else if error.is_eof() {
-        format!("the answer of Databricks ended early, after {} bytes of JSON; try again", text.len())
+        format!(
+            "the answer of Databricks ended early, after {} bytes of JSON; try again",
+            text.len()
+        )
     } else if error.is_data() {
         format!("the answer of Databricks is not of the expected shape: {error}")
     } else {

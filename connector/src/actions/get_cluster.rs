@@ -1,11 +1,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::action::{Action, Effect, Endpoint, Example, Group, Step};
 use crate::api::Api;
 use crate::error::Error;
 use crate::fields::ClusterId;
+use crate::outputs::Cluster;
 
 const GET: Endpoint = Endpoint::get("/api/2.1/clusters/get");
 
@@ -23,7 +24,7 @@ impl Action for GetCluster {
     const EFFECT: Effect = Effect::Reads;
     const ENDPOINTS: &'static [Endpoint] = &[GET];
 
-    type Output = Value;
+    type Output = Cluster;
     type State = ();
 
     fn start(self, api: &Api<'_>) -> Result<Step<()>, Error> {
@@ -31,7 +32,13 @@ impl Action for GetCluster {
     }
 
     fn example() -> Example {
-        let cluster = json!({ "cluster_id": "0312-091544-k7p2m9qx", "cluster_name": "orders-interactive", "state": "RUNNING" });
-        Example { input: json!({ "clusterId": "0312-091544-k7p2m9qx" }), answers: vec![cluster.clone()], output: cluster }
+        let cluster = json!({
+            "cluster_id": "0312-091544-k7p2m9qx", "cluster_name": "orders-interactive", "state": "RUNNING"
+        });
+        Example {
+            input: json!({ "clusterId": "0312-091544-k7p2m9qx" }),
+            answers: vec![cluster.clone()],
+            output: cluster,
+        }
     }
 }

@@ -1,0 +1,54 @@
+//! A transport that answers from a list and keeps what was sent, for the native tests.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+use crate::error::{Delivery, ErrorKind};
+use crate::http::{Request, Response, Transport, TransportError};
+
+/// Answers in the order given. A request too many is refused as one that was not sent.
+#[derive(Debug, Default)]
+pub struct Canned {
+    answers: RefCell<VecDeque<Response>>,
+    requests: RefCell<Vec<Request>>,
+}
+
+impl Canned {
+    pub fn new(answers: impl IntoIterator<Item = Response>) -> Self {
+        Self { answers: RefCell::new(answers.into_iter().collect()), ..Self::default() }
+    }
+
+    /// Answers of status 200 with these bodies.
+    pub fn json(bodies: impl IntoIterator<Item = Value>) -> Self {
+        Self::new(bodies.into_iter().map(|body| answer(200, &body.to_string())))
+    }
+
+    /// What was sent so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.borrow().clone()
+    }
+
+    /// How many answers nobody asked for.
+    pub fn left(&self) -> usize {
+        self.answers.borrow().len()
+    }
+}
+
+/// An answer in JSON.
+pub fn answer(status: u16, body: &str) -> Response {
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    Response { status, headers, body: body.as_bytes().to_vec() }
+}
+
+impl Transport for Canned {
+    fn send(&self, request: &Request) -> Result<Response, TransportError> {
+        self.requests.borrow_mut().push(request.clone());
+        self.answers.borrow_mut().pop_front().ok_or_else(|| TransportError {
+            kind: ErrorKind::Unavailable,
+            delivery: Delivery::NotSent,
+            message: format!("no answer is left for {} {}", request.method, request.url),
+        })
+    }
+}

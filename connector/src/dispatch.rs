@@ -1,0 +1,104 @@
+//! From a key and JSON to a run of an action: finds the entry, takes the common inputs, cleans and reads the rest. Not here:
+//! what an action does (`actions/`).
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::action::{Action, Entry, Step, Waiting};
+use crate::actions::ACTIONS;
+use crate::api::Api;
+use crate::clean::{self, Misfit};
+use crate::error::Error;
+use crate::{near, schema};
+
+/// The entry of a key. A label is no key, but it is known which one is meant.
+pub(crate) fn entry(key: &str) -> Result<&'static Entry, Error> {
+    if let Some(entry) = ACTIONS.iter().find(|entry| entry.key == key) {
+        return Ok(entry);
+    }
+    let labels: Vec<String> = ACTIONS.iter().map(Entry::label).collect();
+    let names = ACTIONS.iter().zip(&labels).map(|(entry, label)| (entry.key, label.as_str()));
+    let hint = near::hint_of(key, names);
+    Err(Error::input("", format!("there is no action {:?}{hint}", shortened(key))))
+}
+
+/// An input as its action reads it.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) fields: Value,
+    pub(crate) debug: bool,
+}
+
+/// Reads the JSON text of an input: cleaned, and without the common inputs.
+pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
+    let json = if json.trim().is_empty() { "{}" } else { json };
+    let given: Value = serde_json::from_str(json)
+        .map_err(|e| Error::input("", format!("the input is not JSON: {e}")))?;
+    let schema = (entry.input_schema)();
+    let mut fields = clean::clean(schema.as_value(), given).map_err(misfit)?;
+    let debug = fields.as_object_mut().and_then(|fields| fields.shift_remove(schema::DEBUG));
+    Ok(Input { fields, debug: debug == Some(Value::Bool(true)) })
+}
+
+/// The state that the last step left, as JSON text.
+pub(crate) fn state(json: &str) -> Result<Value, Error> {
+    serde_json::from_str(json).map_err(|e| Error::internal(format!("the state is not JSON: {e}")))
+}
+
+fn misfit(misfit: Misfit) -> Error {
+    if misfit.path.is_empty() {
+        return Error::input("", format!("input: {}", misfit.why));
+    }
+    Error::input(&misfit.path, misfit.why)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+pub(crate) fn start_typed<A: Action>(api: &Api<'_>, input: Value) -> Result<Step<Value>, Error> {
+    erase(read::<A>(input)?.start(api)?)
+}
+
+pub(crate) fn resume_typed<A: Action>(
+    api: &Api<'_>,
+    input: Value,
+    state: Value,
+) -> Result<Step<Value>, Error> {
+    erase(read::<A>(input)?.resume(api, read_state::<A>(state)?)?)
+}
+
+pub(crate) fn cancel_typed<A: Action>(
+    api: &Api<'_>,
+    input: Value,
+    state: Value,
+) -> Result<(), Error> {
+    read::<A>(input)?.cancel(api, read_state::<A>(state)?)
+}
+
+/// Reads cleaned fields. What is wrong by now is what a field's own type refuses, in its own words.
+pub(crate) fn read<T: DeserializeOwned>(fields: Value) -> Result<T, Error> {
+    serde_path_to_error::deserialize(fields).map_err(|e| {
+        let path = match e.path().to_string() {
+            root if root == "." => String::new(),
+            path => path,
+        };
+        Error::input(&path, e.into_inner())
+    })
+}
+
+fn read_state<A: Action>(state: Value) -> Result<A::State, Error> {
+    serde_json::from_value(state)
+        .map_err(|e| Error::internal(format!("the state is not of this action: {e}")))
+}
+
+fn erase<S: serde::Serialize>(step: Step<S>) -> Result<Step<Value>, Error> {
+    Ok(match step {
+        Step::Done { output, truncated } => Step::Done { output, truncated },
+        Step::Waiting(Waiting { state, handle, poll_after_ms, progress, emitted }) => {
+            let state = serde_json::to_value(state)
+                .map_err(|e| Error::internal(format!("the state cannot be kept: {e}")))?;
+            Step::Waiting(Waiting { state, handle, poll_after_ms, progress, emitted })
+        }
+    })
+}

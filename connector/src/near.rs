@@ -1,0 +1,39 @@
+//! The names that a mistyped one comes near to, for error messages.
+
+/// How much of a name has to agree (Jaro-Winkler) to be worth a mention.
+const NEAR: f64 = 0.8;
+
+/// `; did you mean …?` with up to three names, nearest first, or nothing.
+pub(crate) fn hint<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> String {
+    hint_of(given, names.map(|name| (name, name)))
+}
+
+/// The same for things that go by a second name, which counts but is not shown. The pairs are (shown, other).
+pub(crate) fn hint_of<'a>(given: &str, names: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let given = given.to_lowercase();
+    let score = |name: &str| strsim::jaro_winkler(&given, &name.to_lowercase());
+    let mut near: Vec<(f64, &str)> = names
+        .map(|(shown, other)| (score(shown).max(score(other)), shown))
+        .filter(|(score, _)| *score >= NEAR)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let names: Vec<&str> = near.into_iter().take(3).map(|(_, name)| name).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!("; did you mean {one}?"),
+        [head @ .., last] => format!("; did you mean {} or {last}?", head.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_come_nearest_first() {
+        let names = ["getCluster", "getWarehouse", "listClusters"];
+        let text = hint("getClutser", names.into_iter());
+        assert!(text.starts_with("; did you mean getCluster"), "{text}");
+        assert_eq!(hint("zzz", names.into_iter()), "");
+    }
+}

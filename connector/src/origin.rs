@@ -1,0 +1,161 @@
+//! From what people paste as a host or a URL to an origin and a path. Not here: what the connection makes of them
+//! (`connections.rs`).
+
+/// A URL taken apart, as far as a connection needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// Scheme, host in lower case, and the port where it is not the scheme's own.
+    pub(crate) origin: String,
+    pub(crate) host: String,
+    /// From the first slash to the query; empty without one.
+    pub(crate) path: String,
+}
+
+/// Texts that stand for something to fill in.
+const PLACEHOLDERS: [&str; 6] = ["replace-me", "<", ">", "{", "}", "your-workspace"];
+
+/// Reads a host or a URL; `https://` is assumed. The error is a clause for a person: "must not contain spaces".
+pub(crate) fn read(text: &str) -> Result<Location, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("is required".to_owned());
+    }
+    let lower = text.to_lowercase();
+    if let Some(found) = PLACEHOLDERS.iter().find(|p| lower.contains(*p)) {
+        let shown = if *found == "replace-me" { "REPLACE-ME" } else { "the placeholder" };
+        return Err(format!(
+            "replace {shown} by the name of your workspace, as in dbc-a1b2c3d4-e5f6.cloud.databricks.com"
+        ));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("must not contain spaces".to_owned());
+    }
+    if text.contains('\\') {
+        return Err("must not contain a backslash".to_owned());
+    }
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+        None => ("https".to_owned(), text),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    let (host, port) = host_and_port(authority)?;
+    let own_port = match scheme.as_str() {
+        "https" => 443,
+        "http" if is_loopback(&host) => 80,
+        "http" => {
+            return Err("must be https: over plain http the credentials could be read on the way"
+                .to_owned());
+        }
+        other => return Err(format!("must be an https URL, not {}", other.escape_debug())),
+    };
+    let origin = match port {
+        Some(port) if port != own_port => format!("{scheme}://{host}:{port}"),
+        _ => format!("{scheme}://{host}"),
+    };
+    Ok(Location { origin, host, path: path.to_owned() })
+}
+
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
+    if authority.contains('@') {
+        return Err("must not contain a user name or password".to_owned());
+    }
+    let after_host = if authority.starts_with('[') {
+        authority.find(']').map_or(authority.len(), |at| at + 1)
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, port) = authority.split_at(after_host);
+    let host = host.to_ascii_lowercase();
+    if !is_host(&host) {
+        return Err(
+            "is not the domain name of a workspace, as in dbc-a1b2c3d4-e5f6.cloud.databricks.com"
+                .to_owned(),
+        );
+    }
+    if port.is_empty() {
+        return Ok((host, None));
+    }
+    match port.strip_prefix(':').and_then(|digits| digits.parse::<u16>().ok()) {
+        Some(port) if port != 0 => Ok((host, Some(port))),
+        _ => Err("has a port that is no number from 1 to 65535".to_owned()),
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return inner.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A single word is a typo, or a token in the wrong field.
+    host.len() <= 253
+        && host.split('.').all(is_label)
+        && (host.contains('.') || host == "localhost")
+}
+
+/// Whether a host is this machine, by its text alone.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host == "[::1]"
+        || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_paste_becomes_an_origin() {
+        let dbc = "https://dbc-a1b2c3d4-e5f6.cloud.databricks.com";
+        for (given, origin) in [
+            ("dbc-a1b2c3d4-e5f6.cloud.databricks.com", dbc),
+            ("  dbc-a1b2c3d4-e5f6.cloud.databricks.com\n", dbc),
+            ("https://dbc-a1b2c3d4-e5f6.cloud.databricks.com", dbc),
+            ("HTTPS://DBC-A1B2C3D4-e5f6.cloud.databricks.com/", dbc),
+            ("https://dbc-a1b2c3d4-e5f6.cloud.databricks.com:443", dbc),
+            ("https://dbc-a1b2c3d4-e5f6.cloud.databricks.com/?o=72#job/1", dbc),
+            ("dbc-a1b2c3d4-e5f6.cloud.databricks.com/sql/editor?o=72", dbc),
+            ("https://myorg.cloud.example:8443/x", "https://myorg.cloud.example:8443"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://127.8.9.1:80/", "http://127.8.9.1"),
+            ("http://localhost:9/", "http://localhost:9"),
+            ("http://[::1]:9", "http://[::1]:9"),
+            ("httpbin.example", "https://httpbin.example"),
+        ] {
+            assert_eq!(read(given).map(|l| l.origin), Ok(origin.to_owned()), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_is_refused() {
+        for (given, why) in [
+            ("", "is required"),
+            ("   ", "is required"),
+            ("dbc-REPLACE-ME.cloud.databricks.com", "replace REPLACE-ME"),
+            ("https://dbc-replace-me.cloud.databricks.com", "replace REPLACE-ME"),
+            ("https://<workspace>.cloud.databricks.com", "replace the placeholder"),
+            ("my host.com", "spaces"),
+            ("http://dbc-1.cloud.databricks.com", "https"),
+            ("http://10.0.0.1", "https"),
+            ("http://127.0.0.1.evil.example", "https"),
+            ("ftp://dbc-1.cloud.databricks.com", "https URL"),
+            ("https://user:pw@dbc-1.cloud.databricks.com", "user name"),
+            ("https://dbc-1.cloud.databricks.com\\@evil.example", "backslash"),
+            ("https://", "domain name"),
+            ("dapi0123456789", "domain name"),
+            ("dbc..databricks.com", "domain name"),
+            ("dbc-1.cloud.databricks.com:x", "port"),
+            ("dbc-1.cloud.databricks.com:0", "port"),
+            ("münchen.example", "domain name"),
+        ] {
+            let error = read(given).expect_err(given);
+            assert!(error.contains(why), "{given}: {error}");
+        }
+    }
+}

@@ -150,3 +150,25 @@ struct Reference {
     /// What kind it is.
     r#type: Option<String>,
 }
+
+/// # Cluster state
+#[derive(JsonSchema)]
+pub(crate) struct ClusterChange {
+    /// The unique identifier of the cluster.
+    cluster_id: String,
+    /// The state that was waited for; absent when nothing was waited for.
+    state: Option<String>,
+    /// What happened, in words.
+    message: String,
+}
+
+/// # SQL warehouse state
+#[derive(JsonSchema)]
+pub(crate) struct WarehouseChange {
+    /// The unique identifier of the warehouse.
+    id: String,
+    /// The state that was waited for; absent when nothing was waited for.
+    state: Option<String>,
+    /// What happened, in words.
+    message: String,
+}

@@ -7,10 +7,26 @@ use crate::action::Entry;
 mod get_cluster;
 mod get_current_user;
 mod get_warehouse;
+mod list_clusters;
+mod list_node_types;
+mod list_warehouses;
+mod restart_cluster;
+mod start_terminated_cluster;
+mod start_warehouse;
+mod stop_warehouse;
+mod terminate_cluster;
 
 /// All actions, by key.
 pub(crate) const ACTIONS: &[Entry] = &[
     Entry::of::<get_cluster::GetCluster>("getCluster"),
     Entry::of::<get_current_user::GetCurrentUser>("getCurrentUser"),
     Entry::of::<get_warehouse::GetWarehouse>("getWarehouse"),
+    Entry::of::<list_clusters::ListClusters>("listClusters"),
+    Entry::of::<list_node_types::ListNodeTypes>("listNodeTypes"),
+    Entry::of::<list_warehouses::ListWarehouses>("listWarehouses"),
+    Entry::of::<restart_cluster::RestartCluster>("restartCluster"),
+    Entry::of::<start_terminated_cluster::StartTerminatedCluster>("startTerminatedCluster"),
+    Entry::of::<start_warehouse::StartWarehouse>("startWarehouse"),
+    Entry::of::<stop_warehouse::StopWarehouse>("stopWarehouse"),
+    Entry::of::<terminate_cluster::TerminateCluster>("terminateCluster"),
 ];

@@ -1,0 +1,66 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::action::{Action, Effect, Endpoint, Example, Group, Retry, Step};
+use crate::api::Api;
+use crate::error::Error;
+use crate::fields::{TimeoutSeconds, WarehouseId};
+use crate::lifecycle::{Change, Progress};
+use crate::outputs::WarehouseChange;
+
+const CHANGE: Change = Change {
+    thing: "SQL warehouse",
+    id: "id",
+    submit: Endpoint::post("/api/2.0/sql/warehouses/{id}/stop", Retry::Convergent),
+    read: Endpoint::get("/api/2.0/sql/warehouses/{id}"),
+    accepted: "the warehouse is stopping",
+    done: "the warehouse is stopped",
+    from: &[],
+    reached: &["STOPPED"],
+    failed: &["DELETING", "DELETED"],
+};
+
+/// # Stop SQL Warehouse
+///
+/// Stop an SQL Warehouse
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StopWarehouse {
+    warehouse_id: WarehouseId,
+    /// # Wait
+    ///
+    /// Whether to wait until the warehouse is stopped. Otherwise the action ends as soon as Databricks accepts the request.
+    #[serde(default)]
+    #[schemars(extend("x-group" = "Waiting"))]
+    wait: bool,
+    #[serde(default)]
+    timeout_seconds: TimeoutSeconds,
+}
+
+impl Action for StopWarehouse {
+    const GROUP: Group = Group::Sql;
+    const EFFECT: Effect = Effect::Destroys;
+    const ENDPOINTS: &'static [Endpoint] = &[CHANGE.submit, CHANGE.read];
+
+    type Output = WarehouseChange;
+    type State = Progress;
+
+    fn start(self, api: &Api<'_>) -> Result<Step<Progress>, Error> {
+        CHANGE.start(api, self.warehouse_id.as_str(), self.wait, self.timeout_seconds)
+    }
+
+    fn resume(self, api: &Api<'_>, state: Progress) -> Result<Step<Progress>, Error> {
+        CHANGE.resume(api, self.warehouse_id.as_str(), self.timeout_seconds, state)
+    }
+
+    fn example() -> Example {
+        Example {
+            input: json!({ "warehouseId": "4fe75792cd0d304c", "wait": true }),
+            answers: vec![json!({}), json!({ "state": "STOPPING" }), json!({ "state": "STOPPED" })],
+            output: json!({
+                "id": "4fe75792cd0d304c", "state": "STOPPED", "message": "the warehouse is stopped"
+            }),
+        }
+    }
+}

@@ -28,11 +28,11 @@ impl Api<'_> {
     /// query of GET, HEAD and DELETE (arrays repeat the key, null values are left out), else into a JSON body.
     pub fn call(&self, endpoint: &Endpoint, input: &impl Serialize) -> Result<Response, Error> {
         let request = request(&self.workspace.origin, endpoint, input)?;
-        let response = self.send(&request).map_err(|e| unclear(endpoint, e))?;
+        let response = self.send(&request).map_err(|e| judged(endpoint, e))?;
         if response.is_success() {
             return Ok(response);
         }
-        Err(unclear(endpoint, crate::api_error::read(&request, &response)))
+        Err(judged(endpoint, crate::api_error::read(&request, &response)))
     }
 
     /// Like `call`, with the answer as complete JSON text, otherwise as it was sent. An empty answer is `{}`.
@@ -92,15 +92,16 @@ pub(crate) fn request(
     Ok(Request { method: endpoint.method.to_owned(), url: target, headers, body, timeout: None })
 }
 
-/// A request that is not safe to repeat and may have been carried out is not a plain failure: the author must look.
-fn unclear(endpoint: &Endpoint, mut error: Error) -> Error {
+/// What the retry class of an endpoint makes of an error: a request that is not safe to repeat and may have been carried
+/// out is not a plain failure, since its author must look.
+fn judged(endpoint: &Endpoint, mut error: Error) -> Error {
     let fragile = matches!(endpoint.retry, Retry::Reconcile | Retry::Never);
-    if fragile && error.delivery == Delivery::Unknown && error.kind != ErrorKind::OutcomeUnknown {
+    let undone = matches!(error.delivery, Delivery::NotSent | Delivery::Rejected);
+    error.retryable = error.is_passing() && (undone || !fragile);
+    if fragile && error.delivery == Delivery::Unknown {
         error.kind = ErrorKind::OutcomeUnknown;
-        error.retryable = false;
-        error.message = format!(
-            "{}; it may have been carried out all the same, so look in the workspace before you run it again",
-            error.message
+        error.message.push_str(
+            "; it may have been carried out all the same, so look in the workspace before you run it again",
         );
     }
     error

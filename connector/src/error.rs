@@ -94,6 +94,11 @@ impl Error {
         Self::new(ErrorKind::Internal, Delivery::NotSent, message)
     }
 
+    /// Whether time alone may heal it.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout)
+    }
+
     /// Names what may still be running, unless a deeper layer already did.
     pub fn with_handle(mut self, handle: &Value) -> Self {
         self.handle.get_or_insert_with(|| handle.clone());

@@ -11,6 +11,7 @@ mod connections;
 mod debug;
 mod dispatch;
 pub mod error;
+mod error_body;
 mod fields;
 pub mod http;
 mod lifecycle;

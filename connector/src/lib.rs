@@ -1,27 +1,65 @@
-//! The Databricks connector.
+//! The Databricks connector: actions, drop-downs and connection types of a Databricks workspace, as a WebAssembly component.
+//!
+//! Built twice from one source: natively for the tests, and for `wasm32-wasip2` as a component of the world
+//! `integration:connector` (`wit/connector.wit`). The functions of this page are that world in Rust; `wasm.rs` converts
+//! between the two and does nothing else.
+//!
+//! # The way of a call
+//!
+//! 1. [`start`] gets an [`Invocation`]: an id, the key of an action, a connection without its secret, an input as JSON.
+//! 2. `dispatch` finds the [`action::Entry`] of the key in the table of `actions/mod.rs`.
+//! 3. `clean` makes the input fit the action's own schema, which `schema` derives from the action's type.
+//! 4. `connections` checks the public fields and finds the workspace's origin.
+//! 5. The action runs. What it sends, it sends through `api`, which makes requests of endpoints and reads answers, and
+//!    `api_error` says what a refusal means.
+//! 6. [`http::Transport`] is the only way out: `wasi:http` in the component, [`canned::Canned`] in the tests.
+//! 7. The step is done, or it waits: then the host sleeps and calls [`resume`] with the state that the step left.
+//!
+//! # What holds everywhere
+//!
+//! - No credential comes in here. The host authorizes requests on their way out.
+//! - An action sends only what its endpoints declare; the host lets nothing else out.
+//! - A call is one short step. Nothing survives in the instance; there are no clocks and no sleeping in here.
+//! - Answers are mirrored where nothing has to be computed, and numbers keep every digit.
+//! - Nothing that comes from outside leads to a panic.
+//! - Schemas, tables and lists of actions are views of the types. `cargo test` writes them and fails when they were stale.
+//!
+//! # Why not …
+//!
+//! A proc macro or a manifest for actions: an action is a type and an `impl`, which every tool for Rust understands, and
+//! the interesting third of the actions needs code anyway. Registration in `build.rs`: rustfmt does not see files that only
+//! an `include!` names. Registration by constructors before `main`: components have none.
 
 pub mod action;
 mod actions;
+mod dispatch;
+
+mod clean;
+mod near;
+mod schema;
+
+mod connections;
+mod origin;
+
 mod api;
 mod api_error;
-#[cfg(not(target_family = "wasm"))]
-pub mod canned;
-mod clean;
-mod connections;
-mod debug;
-mod dispatch;
 pub mod error;
 mod error_body;
-mod fields;
 pub mod http;
+mod url;
+
+mod fields;
 mod lifecycle;
-mod near;
-mod origin;
 mod outputs;
 mod pages;
-mod schema;
-mod url;
 mod wait;
+
+mod choices;
+mod debug;
+mod description;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod canned;
 
 use std::convert::Infallible;
 
@@ -32,9 +70,14 @@ use crate::api::Api;
 use crate::error::Error;
 use crate::http::Transport;
 
+pub use crate::choices::{Choice, ChoiceSource, Page, SOURCES};
 pub use crate::connections::{
     CONNECTION_TYPES, ConnectionType, Resolved, Scheme, TokenSource, Workspace,
 };
+pub use crate::description::{
+    ActionDescription, ChoiceDescription, ConnectionDescription, Description, describe,
+};
+pub use crate::schema::{FORMATS, VENDOR};
 
 /// The connection in use: its type and its public fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +147,19 @@ fn with_api<T>(
     let api =
         Api { transport, workspace: &workspace, invocation_id: &invocation.id, debug: input.debug };
     run(entry, &api, input.fields)
+}
+
+/// Looks up the choices of a drop-down. No source needs to know of the other inputs so far.
+pub fn find_choices(
+    transport: &dyn Transport,
+    source: &str,
+    connection: &Connection,
+    search: Option<&str>,
+    page_token: Option<&str>,
+) -> Result<Page, Error> {
+    let workspace = check_connection(connection)?.workspace;
+    let api = Api { transport, workspace: &workspace, invocation_id: "", debug: false };
+    choices::find(&api, source, search, page_token)
 }
 
 /// Looks for events of a trigger. There are none yet, so that every key is a wrong one.

@@ -15,10 +15,10 @@ use crate::action::Action;
 pub(crate) const DEBUG: &str = "debug";
 
 /// Vendor words: drop-down source, section of the form, folded away, grey text in an empty field.
-pub(crate) const VENDOR: [&str; 4] = ["x-choices", "x-group", "x-advanced", "x-placeholder"];
+pub const VENDOR: [&str; 4] = ["x-choices", "x-group", "x-advanced", "x-placeholder"];
 
 /// Formats that say how to show a field.
-pub(crate) const FORMATS: [&str; 3] = ["password", "sql", "python"];
+pub const FORMATS: [&str; 3] = ["password", "sql", "python"];
 
 /// Keywords in the order in which people read them; others come after these.
 const READING_ORDER: [&str; 28] = [

@@ -1,0 +1,112 @@
+//! What the connector offers, as the contract's `catalog` tells it; `wasm.rs` only converts it.
+
+use schemars::Schema;
+use serde_json::json;
+
+use crate::action::{Effect, Endpoint, Entry};
+use crate::actions::ACTIONS;
+use crate::choices::{ChoiceSource, SOURCES};
+use crate::connections::{CONNECTION_TYPES, ConnectionType, Scheme};
+use crate::schema;
+
+/// See `description` of the contract. All schemas and examples are JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    pub key: &'static str,
+    pub label: &'static str,
+    pub description: &'static str,
+    pub version: &'static str,
+    pub connections: Vec<ConnectionDescription>,
+    pub connection_test: &'static str,
+    pub actions: Vec<ActionDescription>,
+    pub choices: Vec<ChoiceDescription>,
+}
+
+/// See `connection-type` of the contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionDescription {
+    pub key: &'static str,
+    pub label: String,
+    pub description: String,
+    pub scheme: Scheme,
+    pub secret: &'static str,
+    pub schema: String,
+}
+
+/// See `action` of the contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionDescription {
+    pub key: &'static str,
+    pub label: String,
+    pub description: String,
+    pub group: &'static str,
+    pub effect: Effect,
+    pub input_schema: String,
+    pub output_schema: String,
+    pub example: String,
+    pub endpoints: &'static [Endpoint],
+}
+
+/// See `choice-source` of the contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChoiceDescription {
+    pub key: &'static str,
+    pub label: &'static str,
+    pub input_schema: String,
+    pub endpoints: &'static [Endpoint],
+}
+
+/// Describes the connector; the same every time.
+pub fn describe() -> Description {
+    Description {
+        key: "databricks",
+        label: "Databricks",
+        description: "Manage compute, workflow jobs, ML models, SQL queries and more within a Databricks workspace.",
+        version: env!("CARGO_PKG_VERSION"),
+        connections: CONNECTION_TYPES.iter().map(connection).collect(),
+        connection_test: "getCurrentUser",
+        actions: ACTIONS.iter().map(action).collect(),
+        choices: SOURCES.iter().map(choice).collect(),
+    }
+}
+
+fn connection(kind: &ConnectionType) -> ConnectionDescription {
+    let full = (kind.schema)();
+    ConnectionDescription {
+        key: kind.key,
+        label: schema::text(&full, "title"),
+        description: schema::text(&full, "description"),
+        scheme: kind.scheme,
+        secret: kind.secret,
+        schema: json_text(&full),
+    }
+}
+
+fn action(entry: &Entry) -> ActionDescription {
+    let input = (entry.input_schema)();
+    let example = (entry.example)();
+    ActionDescription {
+        key: entry.key,
+        label: schema::text(&input, "title"),
+        description: schema::text(&input, "description"),
+        group: entry.group.label(),
+        effect: entry.effect,
+        input_schema: json_text(&input),
+        output_schema: json_text(&(entry.output_schema)()),
+        example: json!({ "input": example.input, "output": example.output }).to_string(),
+        endpoints: entry.endpoints,
+    }
+}
+
+fn choice(source: &ChoiceSource) -> ChoiceDescription {
+    ChoiceDescription {
+        key: source.key,
+        label: source.label,
+        input_schema: source.input_schema().to_string(),
+        endpoints: source.endpoints,
+    }
+}
+
+fn json_text(schema: &Schema) -> String {
+    schema.as_value().to_string()
+}

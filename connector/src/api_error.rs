@@ -274,3 +274,78 @@ fn delivery(method: &str, status: u16, kind: ErrorKind) -> Delivery {
 fn is_repeatable(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn fixture(folder: &Path, name: &str) -> Value {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn request(fixture: &Value) -> Request {
+        Request {
+            method: fixture["method"].as_str().unwrap().to_owned(),
+            url: format!("https://w.test{}", fixture["path"].as_str().unwrap()),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: None,
+        }
+    }
+
+    fn response(fixture: &Value) -> Response {
+        let headers = fixture["headers"].as_object().unwrap().iter();
+        let body = match fixture.get("body_text").and_then(Value::as_str) {
+            Some(text) => text.to_owned(),
+            None => fixture["body"].to_string(),
+        };
+        Response {
+            status: fixture["status"].as_u64().unwrap().try_into().unwrap(),
+            headers: headers
+                .map(|(name, value)| {
+                    (name.to_ascii_lowercase(), value.as_str().unwrap().to_owned())
+                })
+                .collect(),
+            body: body.into_bytes(),
+        }
+    }
+
+    #[test]
+    fn every_known_answer_gets_its_verdict() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/errors");
+        let mut wrong = Vec::new();
+        let mut count = 0;
+        for entry in fs::read_dir(folder).unwrap() {
+            let folder = entry.unwrap().path();
+            let error = read(
+                &request(&fixture(&folder, "request.json")),
+                &response(&fixture(&folder, "response.json")),
+            );
+            let found = json!({
+                "kind": format!("{:?}", error.kind),
+                "delivery": format!("{:?}", error.delivery),
+                "retryable": error.retryable,
+                "retry_after_ms": error.retry_after_ms,
+                "code": error.code,
+                "request_id": error.request_id,
+                "message": error.message,
+            });
+            let expected = fixture(&folder, "expect.json");
+            if found != expected {
+                let name = folder.file_name().unwrap().display().to_string();
+                wrong.push(format!("{name}: {found:#}"));
+            }
+            assert!(error.message.chars().count() <= LONGEST_MESSAGE, "{}", error.message);
+            assert!(!error.message.chars().any(char::is_control), "{}", error.message);
+            count += 1;
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(count > 40, "the fixtures are gone");
+    }
+}

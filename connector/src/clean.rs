@@ -318,3 +318,6 @@ fn list(options: &[(&str, &str)]) -> String {
         [head @ .., last] => format!("{} or {last}", head.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

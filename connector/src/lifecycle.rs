@@ -136,7 +136,7 @@ impl Change {
         ] {
             if !part.is_empty() {
                 message.push_str(": ");
-                message.push_str(part);
+                message.push_str(part.trim_end_matches('.'));
             }
         }
         let mut error = Error::new(ErrorKind::RemoteFailed, Delivery::Applied, message)

@@ -68,6 +68,12 @@ pub(crate) fn plain<T: JsonSchema>() -> Schema {
     let schema = settings.into_generator().into_root_schema_for::<T>();
     let mut value = schema.to_value();
     tidy(&mut value);
+    // The title of a list is made up by schemars, that of its elements is ours.
+    if let Value::Object(keywords) = &mut value
+        && keywords.get("type") == Some(&json!("array"))
+    {
+        keywords.shift_remove("title");
+    }
     Schema::try_from(value).unwrap_or_default()
 }
 

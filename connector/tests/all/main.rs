@@ -13,6 +13,7 @@ mod dialect;
 mod examples;
 mod generated;
 mod inputs;
+mod lifecycle;
 mod seed;
 mod up_to_date;
 

@@ -1,0 +1,193 @@
+//! Starting and stopping compute: what is sent, how long it is waited, how it ends.
+
+use serde_json::{Value, json};
+
+use connector::action::{Output, Step, Waiting};
+use connector::canned::{Canned, answer};
+use connector::error::{Delivery, Error, ErrorKind};
+use connector::http::Response;
+
+use crate::{invocation, json};
+
+const CLUSTER: &str = "0312-091544-k7p2m9qx";
+
+fn ok(body: &str) -> Response {
+    answer(200, body)
+}
+
+fn wrong_state() -> Response {
+    answer(
+        400,
+        r#"{"error_code":"INVALID_STATE","message":"Cluster x is in unexpected state Running."}"#,
+    )
+}
+
+struct Ended {
+    result: Result<Value, Error>,
+    /// Pauses in milliseconds.
+    pauses: Vec<u32>,
+    /// Method and last segment of each request.
+    calls: Vec<String>,
+}
+
+/// Runs an action to its end, as a host would.
+fn run(action: &str, input: &Value, answers: impl IntoIterator<Item = Response>) -> Ended {
+    let canned = Canned::new(answers);
+    let invocation = invocation(action, input);
+    let mut pauses = Vec::new();
+    let mut step = connector::start(&canned, &invocation);
+    let result = loop {
+        match step {
+            Ok(Step::Waiting(Waiting { state, poll_after_ms, progress, .. })) => {
+                assert!(progress.is_some_and(|line| !line.contains('\n')));
+                pauses.push(poll_after_ms);
+                step = connector::resume(&canned, &invocation, &state.to_string());
+            }
+            Ok(Step::Done { output: Output::Json(text), .. }) => break Ok(json(&text)),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break Err(error),
+        }
+    };
+    let calls = canned.requests().into_iter().map(|request| {
+        let path = request.url.split('?').next().unwrap_or_default();
+        format!("{} {}", request.method, path.rsplit('/').next().unwrap_or_default())
+    });
+    Ended { result, pauses, calls: calls.collect() }
+}
+
+fn cluster(wait: bool) -> Value {
+    json!({ "clusterId": CLUSTER, "wait": wait })
+}
+
+#[test]
+fn without_wait_one_call_is_all() {
+    for (action, call) in [
+        ("startTerminatedCluster", "POST start"),
+        ("restartCluster", "POST restart"),
+        ("terminateCluster", "POST delete"),
+    ] {
+        let ended = run(action, &cluster(false), [ok("{}")]);
+        assert_eq!(ended.result.unwrap()["cluster_id"], CLUSTER, "{action}");
+        assert_eq!(ended.calls, [call], "{action}");
+    }
+}
+
+#[test]
+fn without_wait_a_wrong_state_is_the_conflict_that_databricks_says() {
+    let error = run("startTerminatedCluster", &cluster(false), [wrong_state()]).result.unwrap_err();
+    assert_eq!((error.kind, error.delivery), (ErrorKind::Conflict, Delivery::Rejected));
+    assert_eq!(error.code.as_deref(), Some("INVALID_STATE"));
+}
+
+#[test]
+fn pauses_grow_until_the_state_is_reached() {
+    let states = ["PENDING", "PENDING", "A_STATE_OF_TOMORROW", "PENDING", "RUNNING"];
+    let answers = states.iter().map(|state| ok(&json!({ "state": state }).to_string()));
+    let ended =
+        run("startTerminatedCluster", &cluster(true), [ok("{}")].into_iter().chain(answers));
+    assert_eq!(
+        ended.result.unwrap(),
+        json!({ "cluster_id": CLUSTER, "state": "RUNNING", "message": "the cluster is running" })
+    );
+    assert_eq!(ended.pauses, [1_000, 2_000, 5_000, 10_000, 10_000]);
+}
+
+#[test]
+fn with_wait_a_cluster_that_runs_already_is_a_success() {
+    let ended = run(
+        "startTerminatedCluster",
+        &cluster(true),
+        [wrong_state(), ok(r#"{"state":"RUNNING"}"#)],
+    );
+    assert_eq!(ended.result.unwrap()["state"], "RUNNING");
+    assert_eq!(ended.calls, ["POST start", "GET get"]);
+}
+
+#[test]
+fn with_wait_a_cluster_on_its_way_down_is_started_once_it_is_down() {
+    let ended = run(
+        "startTerminatedCluster",
+        &cluster(true),
+        [
+            wrong_state(),
+            ok(r#"{"state":"TERMINATING"}"#),
+            ok(r#"{"state":"TERMINATED"}"#),
+            ok("{}"),
+            ok(r#"{"state":"RUNNING"}"#),
+        ],
+    );
+    assert_eq!(ended.result.unwrap()["state"], "RUNNING");
+    assert_eq!(ended.calls, ["POST start", "GET get", "GET get", "POST start", "GET get"]);
+}
+
+#[test]
+fn a_failed_start_says_why() {
+    let ended = run(
+        "startTerminatedCluster",
+        &cluster(true),
+        [
+            ok("{}"),
+            ok(
+                r#"{"state":"TERMINATED","state_message":"No capacity.","termination_reason":{"code":"CLOUD_PROVIDER_RESOURCE_STOCKOUT"}}"#,
+            ),
+        ],
+    );
+    let error = ended.result.unwrap_err();
+    assert_eq!((error.kind, error.delivery), (ErrorKind::RemoteFailed, Delivery::Applied));
+    assert_eq!(
+        error.message,
+        format!("cluster {CLUSTER} is TERMINATED: CLOUD_PROVIDER_RESOURCE_STOCKOUT: No capacity")
+    );
+    assert_eq!(error.handle, Some(json!({ "cluster_id": CLUSTER })));
+}
+
+#[test]
+fn time_that_is_up_leaves_the_handle() {
+    let pending = || ok(r#"{"state":"PENDING","state_message":"Finding instances"}"#);
+    let input = json!({ "clusterId": CLUSTER, "wait": true, "timeoutSeconds": 5 });
+    let ended =
+        run("restartCluster", &input, [ok("{}"), pending(), pending(), pending(), pending()]);
+    let error = ended.result.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Timeout);
+    assert_eq!(ended.pauses, [1_000, 2_000, 2_000]);
+    assert!(error.message.contains("PENDING: Finding instances, still after 5 s"), "{error}");
+    assert_eq!(error.handle, Some(json!({ "cluster_id": CLUSTER })));
+}
+
+#[test]
+fn a_lost_answer_to_a_start_is_an_outcome_that_nobody_knows() {
+    let lost = answer(502, "");
+    let error = run("startTerminatedCluster", &cluster(false), [lost.clone()]).result.unwrap_err();
+    assert_eq!((error.kind, error.retryable), (ErrorKind::OutcomeUnknown, false));
+    assert!(error.message.contains("look in the workspace"), "{error}");
+    // Starting a warehouse twice is starting it once.
+    let input = json!({ "warehouseId": "4fe75792cd0d304c" });
+    let error = run("startWarehouse", &input, [lost]).result.unwrap_err();
+    assert_eq!((error.kind, error.retryable), (ErrorKind::Unavailable, true));
+}
+
+#[test]
+fn a_warehouse_that_is_ill_has_not_started() {
+    let ended = run(
+        "startWarehouse",
+        &json!({ "warehouseId": "4fe75792cd0d304c", "wait": true }),
+        [
+            ok("{}"),
+            ok(r#"{"state":"STARTING","health":{"status":"FAILED","summary":"No clusters"}}"#),
+        ],
+    );
+    let error = ended.result.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::RemoteFailed);
+    assert!(error.message.contains("STARTING: No clusters"), "{error}");
+}
+
+#[test]
+fn stopping_waits_for_the_end() {
+    let warehouse = json!({ "warehouseId": "4fe75792cd0d304c", "wait": true });
+    let answers = [ok("{}"), ok(r#"{"state":"STOPPING"}"#), ok(r#"{"state":"STOPPED"}"#)];
+    let stopped = run("stopWarehouse", &warehouse, answers).result.unwrap();
+    assert_eq!(stopped["state"], "STOPPED");
+    let answers = [ok("{}"), ok(r#"{"state":"TERMINATING"}"#), ok(r#"{"state":"TERMINATED"}"#)];
+    let terminated = run("terminateCluster", &cluster(true), answers).result.unwrap();
+    assert_eq!(terminated["state"], "TERMINATED");
+}

@@ -167,8 +167,8 @@ pub(crate) fn read(request: &Request, response: &Response) -> Error {
         TELLTALES.iter().find(|t| t.texts.iter().all(|text| said.message.contains(text)));
     let kind = telltale
         .map(|telltale| telltale.kind)
-        .or_else(|| look_up(CODES, said.code.as_str()))
-        .or_else(|| look_up(STATUSES, response.status))
+        .or_else(|| look_up(CODES, &said.code.as_str()))
+        .or_else(|| look_up(STATUSES, &response.status))
         .unwrap_or(match response.status {
             400..500 => ErrorKind::InvalidInput,
             500.. => ErrorKind::Unavailable,
@@ -176,7 +176,7 @@ pub(crate) fn read(request: &Request, response: &Response) -> Error {
         });
     let hint = match telltale {
         Some(telltale) => telltale.hint,
-        None => look_up(HINTS, kind).unwrap_or_default(),
+        None => look_up(HINTS, &kind).unwrap_or_default(),
     };
     let message = worded(response.status, &said, hint);
     let mut error = Error::new(kind, delivery(&request.method, response.status, kind), message);
@@ -190,8 +190,8 @@ pub(crate) fn read(request: &Request, response: &Response) -> Error {
     error
 }
 
-fn look_up<K: PartialEq, V: Copy>(table: &[(K, V)], key: K) -> Option<V> {
-    table.iter().find(|(k, _)| *k == key).map(|(_, value)| *value)
+fn look_up<K: PartialEq, V: Copy>(table: &[(K, V)], key: &K) -> Option<V> {
+    table.iter().find(|(k, _)| k == key).map(|(_, value)| *value)
 }
 
 /// A proxy or a gateway stands between us and Databricks, or the host is not that of a workspace.

@@ -56,6 +56,10 @@ fn identifier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     if trimmed.chars().any(char::is_control) {
         return Err(D::Error::custom("must be one line, without control characters"));
     }
+    // In a path these would mean another place.
+    if matches!(trimmed, "." | "..") {
+        return Err(D::Error::custom("is no identifier"));
+    }
     Ok(trimmed.to_owned())
 }
 

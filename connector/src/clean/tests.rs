@@ -125,6 +125,15 @@ fn broken_json_is_told_with_its_place() {
     refused(json!({ "list": "{}" }), "list", "a JSON array is expected, not other JSON");
 }
 
+#[test]
+fn examples_fit_the_schemas_of_their_results() {
+    for entry in crate::actions::ACTIONS {
+        let schema = (entry.output_schema)();
+        let output = (entry.example)().output;
+        assert_eq!(clean(schema.as_value(), output.clone()), Ok(output), "{}", entry.key);
+    }
+}
+
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         ".{0,8}",

@@ -26,8 +26,10 @@ fn each(schema: &Value, path: &str, check: &mut dyn FnMut(&Value, &str)) {
     }
 }
 
+type Named = Vec<(String, Value)>;
+
 /// All schemas with the names of their actions and connections: inputs, then outputs.
-fn schemas() -> (Vec<(String, Value)>, Vec<(String, Value)>) {
+fn schemas() -> (Named, Named) {
     let description = describe();
     let mut inputs: Vec<_> =
         description.connections.iter().map(|c| (c.key.to_owned(), json(&c.schema))).collect();

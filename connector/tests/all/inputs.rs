@@ -60,11 +60,7 @@ fn wrong_inputs_are_named_with_what_is_expected() {
             "input debug: true or false is expected, not text",
         ),
         ("getCluster", json!([]), "input: a JSON object is expected, not an array"),
-        (
-            "getWarehouse",
-            json!({ "warehouseId": ".." }),
-            "input id: \"..\" cannot be part of a URL",
-        ),
+        ("getWarehouse", json!({ "warehouseId": ".." }), "input warehouseId: is no identifier"),
         (
             "restartCluster",
             json!({ "clusterId": "x", "timeoutSeconds": 0 }),

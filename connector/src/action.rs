@@ -79,6 +79,11 @@ impl Endpoint {
     pub const fn post(path: &'static str, retry: Retry) -> Self {
         Self { method: "POST", path, audience: Audience::Workspace, retry }
     }
+
+    /// Whether it must not be repeated once it may have arrived.
+    pub(crate) fn is_fragile(&self) -> bool {
+        matches!(self.retry, Retry::Reconcile | Retry::Never)
+    }
 }
 
 /// A result, or its last part.

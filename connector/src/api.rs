@@ -1,10 +1,10 @@
 //! Calls to the Databricks REST API: from an endpoint and an input to a request, from an answer to a result or an error.
 
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::action::{Endpoint, Retry};
+use crate::action::Endpoint;
 use crate::connections::Workspace;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::http::{Request, Response, Transport};
@@ -52,8 +52,7 @@ impl Api<'_> {
         input: &impl Serialize,
     ) -> Result<T, Error> {
         let text = text(self.call(endpoint, input)?)?;
-        let json = if text.is_empty() { "{}" } else { text.as_str() };
-        serde_json::from_str(json).map_err(|e| not_json(json, &e))
+        parse(endpoint, &text)
     }
 
     /// Sends a request as it is and answers with whatever came back, any status.
@@ -92,10 +91,27 @@ pub(crate) fn request(
     Ok(Request { method: endpoint.method.to_owned(), url: target, headers, body, timeout: None })
 }
 
+/// Reads an answer, without copying what `T` borrows. An empty answer reads as `{}`.
+///
+/// When the answer to a request that is not safe to repeat makes no sense, the work may be under way and its id is lost.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(
+    endpoint: &Endpoint,
+    text: &'a str,
+) -> Result<T, Error> {
+    let json = if text.is_empty() { "{}" } else { text };
+    serde_json::from_str(json).map_err(|e| {
+        let mut error = not_json(json, &e);
+        if endpoint.is_fragile() {
+            error.delivery = Delivery::Unknown;
+        }
+        judged(endpoint, error)
+    })
+}
+
 /// What the retry class of an endpoint makes of an error: a request that is not safe to repeat and may have been carried
 /// out is not a plain failure, since its author must look.
 fn judged(endpoint: &Endpoint, mut error: Error) -> Error {
-    let fragile = matches!(endpoint.retry, Retry::Reconcile | Retry::Never);
+    let fragile = endpoint.is_fragile();
     let undone = matches!(error.delivery, Delivery::NotSent | Delivery::Rejected);
     error.retryable = error.is_passing() && (undone || !fragile);
     if fragile && error.delivery == Delivery::Unknown {
@@ -122,10 +138,7 @@ pub(crate) fn not_json(text: &str, error: &serde_json::Error) -> Error {
          check the host of the connection"
             .to_owned()
     } else if error.is_eof() {
-        format!(
-            "the answer of Databricks ended early, after {} bytes of JSON; try again",
-            text.len()
-        )
+        format!("the answer of Databricks ended early, after {} bytes of JSON", text.len())
     } else if error.is_data() {
         format!("the answer of Databricks is not of the expected shape: {error}")
     } else {

@@ -68,7 +68,15 @@ fn fit(schema: &Value, value: Value, path: &Path<'_>) -> Result<Value, Misfit> {
         }
     }
     let expected: Vec<&str> = types.iter().map(|name| in_words(name)).collect();
-    Err(Misfit::new(path, format!("{} is expected, not {}", expected.join(" or "), shown(&value))))
+    let why =
+        format!("{} is expected, not {}{}", expected.join(" or "), shown(&value), like(schema));
+    Err(Misfit::new(path, why))
+}
+
+/// The right form, where the schema shows one.
+fn like(schema: &Value) -> String {
+    let example = schema.get("examples").and_then(|examples| examples.get(0));
+    example.map(|example| format!("; it looks like {example}")).unwrap_or_default()
 }
 
 fn is_of(name: &str, value: &Value) -> bool {

@@ -52,7 +52,19 @@ mod fields;
 mod lifecycle;
 mod outputs;
 mod pages;
+mod plain_text;
 mod wait;
+mod watch;
+
+mod command;
+mod command_results;
+
+mod rows;
+mod sql_parameters;
+mod statement;
+mod statement_result;
+
+mod run_outputs;
 
 mod choices;
 mod debug;

@@ -8,13 +8,16 @@
     reason = "a test says what went wrong by failing"
 )]
 
+mod commands;
 mod connections;
 mod dialect;
 mod examples;
+mod flow;
 mod generated;
 mod inputs;
 mod lifecycle;
 mod seed;
+mod statements;
 mod up_to_date;
 
 use serde_json::Value;

@@ -1,0 +1,118 @@
+//! A command on the wire (API 1.2): its states and its answers. Not here: when it is asked for again
+//! (`actions/run_command.rs`) and what results look like (`command_results.rs`).
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::action::Endpoint;
+use crate::command_results::{self, Failure};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::fields::{ClusterId, ContextId};
+use crate::plain_text;
+
+/// How a command and its results are read.
+pub(crate) const STATUS: Endpoint = Endpoint::get("/api/1.2/commands/status");
+
+/// What names a command everywhere: to Databricks, in states and in errors.
+pub(crate) fn handle(cluster: &ClusterId, context: &ContextId, command: &str) -> Value {
+    json!({
+        "clusterId": cluster.as_str(), "contextId": context.as_str(), "commandId": command,
+    })
+}
+
+/// What a state means for who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// It ran, be it to an error of the program.
+    Finished,
+    Cancelled,
+    /// It could not be run.
+    Failed,
+}
+
+const STATES: &[(&str, Phase)] = &[
+    ("Queued", Phase::Running),
+    ("Running", Phase::Running),
+    ("Cancelling", Phase::Running),
+    ("Finished", Phase::Finished),
+    ("Cancelled", Phase::Cancelled),
+    ("Error", Phase::Failed),
+];
+
+/// The answer to what became of a command. Fields that are new are kept.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Command(Map<String, Value>);
+
+impl Command {
+    fn status(&self) -> &str {
+        self.0.get("status").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// What the status means; one that nobody told us of is work that goes on.
+    pub(crate) fn phase(&self) -> Phase {
+        let status = self.status();
+        STATES.iter().find(|(s, _)| *s == status).map_or(Phase::Running, |&(_, phase)| phase)
+    }
+
+    /// The status for people, who should know when it is one that we do not know.
+    pub(crate) fn shown(&self) -> String {
+        let status = plain_text::line(self.status(), 40);
+        let known = STATES.iter().any(|(known, _)| *known == status);
+        if known { status } else { format!("in the unknown status {status:?}") }
+    }
+
+    /// Why the program failed, when it did.
+    fn failure(&self) -> Option<Failure> {
+        let results = self.0.get("results")?.as_object()?;
+        command_results::is_error(results).then(|| command_results::failure(results))
+    }
+
+    /// The answer with its results decoded; null while there are none.
+    pub(crate) fn decoded(mut self) -> Value {
+        let results = match self.0.get_mut("results").map(Value::take) {
+            Some(Value::Object(results)) => command_results::decode(results).into(),
+            _ => Value::Null,
+        };
+        self.0.insert("results".to_owned(), results);
+        self.0.into()
+    }
+
+    /// The error that a command ended with; none when it succeeded or goes on.
+    pub(crate) fn error(&self) -> Option<Error> {
+        let failure = self.failure();
+        let said = failure.as_ref().map(|f| plain_text::line(&f.headline(), MAX_MESSAGE));
+        let (kind, message) = match (self.phase(), said) {
+            (Phase::Running, _) | (Phase::Finished, None) => return None,
+            (Phase::Finished, Some(said)) => (ErrorKind::RemoteFailed, said),
+            (Phase::Cancelled, Some(said)) => {
+                (ErrorKind::Cancelled, format!("the command was cancelled: {said}"))
+            }
+            (Phase::Cancelled, None) => {
+                (ErrorKind::Cancelled, "the command was cancelled in Databricks".to_owned())
+            }
+            (Phase::Failed, said) => {
+                let said = said.unwrap_or_else(|| "Databricks did not say why".to_owned());
+                let hint = "if the cluster was restarted, create a new execution context";
+                (ErrorKind::RemoteFailed, format!("the command could not be run: {said}; {hint}"))
+            }
+        };
+        let mut error = Error::new(kind, Delivery::Applied, message);
+        error.details = failure.map(|Failure { name, message, traceback }| {
+            json!({ "name": name, "message": message, "traceback": end_of(&traceback) })
+        });
+        Some(error)
+    }
+}
+
+/// Characters of a program's own message that an error line carries.
+const MAX_MESSAGE: usize = 1_000;
+
+/// Bytes of a traceback that an error carries; its end says what happened.
+const MAX_TRACEBACK: usize = 8 * 1024;
+
+fn end_of(traceback: &str) -> &str {
+    let start = traceback.len().saturating_sub(MAX_TRACEBACK);
+    (start..traceback.len()).find_map(|at| traceback.get(at..)).unwrap_or(traceback)
+}

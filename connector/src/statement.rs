@@ -1,0 +1,229 @@
+//! A SQL statement on the wire: its request, its states and its answers. Not here: when it is asked for again
+//! (`actions/run_sql.rs`) and how its rows are joined (`statement_result.rs`).
+
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::fields::WarehouseId;
+use crate::plain_text;
+use crate::sql_parameters::WireParameter;
+
+/// The body that submits a statement.
+#[derive(Debug, Serialize)]
+pub(crate) struct Submission<'a> {
+    pub(crate) statement: &'a str,
+    pub(crate) warehouse_id: &'a WarehouseId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) catalog: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parameters: Vec<WireParameter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) row_limit: Option<u64>,
+    pub(crate) wait_timeout: &'static str,
+    pub(crate) on_wait_timeout: &'static str,
+    pub(crate) disposition: &'static str,
+    pub(crate) format: &'static str,
+}
+
+/// What a state means for who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// Succeeded, and its result was released.
+    Closed,
+}
+
+const STATES: &[(&str, Phase)] = &[
+    ("PENDING", Phase::Running),
+    ("RUNNING", Phase::Running),
+    ("SUCCEEDED", Phase::Succeeded),
+    ("FAILED", Phase::Failed),
+    ("CANCELED", Phase::Cancelled),
+    ("CLOSED", Phase::Closed),
+];
+
+/// An answer about a statement. What is mirrored or large is not parsed yet.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Statement<'a> {
+    pub(crate) statement_id: String,
+    #[serde(default)]
+    pub(crate) status: Status,
+    #[serde(borrow)]
+    pub(crate) manifest: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) result: Option<Chunk<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Status {
+    #[serde(default)]
+    pub(crate) state: String,
+    error: Option<Failure>,
+    sql_state: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Failure {
+    error_code: Option<String>,
+    message: Option<String>,
+}
+
+/// Some rows of a result, `ResultData` in the reference.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Chunk<'a> {
+    #[serde(default, deserialize_with = "int64")]
+    pub(crate) chunk_index: Option<u64>,
+    #[serde(default, deserialize_with = "int64")]
+    pub(crate) row_offset: Option<u64>,
+    #[serde(default, deserialize_with = "int64")]
+    pub(crate) row_count: Option<u64>,
+    #[serde(default, deserialize_with = "int64")]
+    pub(crate) next_chunk_index: Option<u64>,
+    #[serde(borrow)]
+    pub(crate) data_array: Option<&'a RawValue>,
+    pub(crate) external_links: Option<IgnoredAny>,
+}
+
+/// What a result is made of.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Manifest {
+    #[serde(default)]
+    pub(crate) schema: Schema,
+    #[serde(default, deserialize_with = "int64")]
+    pub(crate) total_chunk_count: Option<u64>,
+    #[serde(default, deserialize_with = "int64")]
+    pub(crate) total_row_count: Option<u64>,
+    #[serde(default)]
+    pub(crate) truncated: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Schema {
+    #[serde(default)]
+    pub(crate) columns: Vec<ColumnInfo>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ColumnInfo {
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) type_name: String,
+}
+
+/// Databricks sends 64-bit integers as numbers or as decimal text.
+fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Number(number) => {
+            number.as_u64().map(Some).ok_or_else(|| D::Error::custom("not a count"))
+        }
+        Value::String(text) => text.parse().map(Some).map_err(D::Error::custom),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(D::Error::custom("not a count")),
+    }
+}
+
+impl Statement<'_> {
+    /// Whether the rows came along, or there are none to come.
+    pub(crate) fn has_result(&self) -> bool {
+        let rows = self.result.as_ref().is_some_and(|chunk| !chunk.is_empty());
+        let manifest = self.manifest.and_then(|m| serde_json::from_str::<Manifest>(m.get()).ok());
+        rows || manifest.is_some_and(|manifest| manifest.total_chunk_count == Some(0))
+    }
+}
+
+impl Chunk<'_> {
+    /// A statement without rows comes with an empty chunk.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.data_array.is_none() && self.external_links.is_none()
+    }
+}
+
+impl Status {
+    /// What the state means; a state that nobody told us of is work that goes on.
+    pub(crate) fn phase(&self) -> Phase {
+        STATES
+            .iter()
+            .find(|(state, _)| *state == self.state)
+            .map_or(Phase::Running, |&(_, phase)| phase)
+    }
+
+    /// The state for people, who should know when it is one that we do not know.
+    pub(crate) fn shown(&self) -> String {
+        let state = plain_text::line(&self.state, 40);
+        let known = STATES.iter().any(|(known, _)| *known == state);
+        if known { state } else { format!("in the unknown state {state:?}") }
+    }
+
+    /// The error of a statement that ended without success.
+    pub(crate) fn failure(&self, statement_id: &str) -> Error {
+        let failure = self.error.as_ref();
+        let code = failure.and_then(|f| f.error_code.clone());
+        let message = failure.and_then(|f| f.message.as_deref());
+        let mut error = match self.phase() {
+            Phase::Cancelled => Error::new(
+                ErrorKind::Cancelled,
+                Delivery::Applied,
+                match message {
+                    Some(message) => format!("statement {statement_id} was cancelled: {message}"),
+                    None => format!("statement {statement_id} was cancelled in Databricks"),
+                },
+            ),
+            Phase::Running | Phase::Succeeded | Phase::Failed | Phase::Closed => {
+                let why = message.unwrap_or("the statement failed and Databricks did not say why");
+                let message = format!("{}{}", plain_text::line(why, MAX_MESSAGE), hint(why));
+                Error::new(ErrorKind::RemoteFailed, Delivery::Applied, message)
+            }
+        };
+        error.details = Some(json!({
+            "error_code": code, "message": message, "sql_state": self.sql_state,
+        }));
+        error.code = code;
+        error
+    }
+}
+
+/// Characters of Databricks' words that an error line carries; all of them are in its details.
+const MAX_MESSAGE: usize = 1_000;
+
+/// What to do about failures that Databricks words for people who call its API.
+fn hint(message: &str) -> &'static str {
+    if message.contains("Inline byte limit exceeded") {
+        return "; the result is larger than the 25 MiB that Databricks returns with the answer: select fewer columns or \
+                rows, or set Row Limit";
+    }
+    ""
+}
+
+/// A statement that succeeded and whose rows are gone.
+pub(crate) fn expired(statement_id: &str) -> Error {
+    Error::new(
+        ErrorKind::ResultExpired,
+        Delivery::Applied,
+        format!(
+            "statement {statement_id} succeeded, but its result is no longer available: Databricks keeps results for an \
+             hour; run it again"
+        ),
+    )
+}
+
+/// Not found means something else for an id that Databricks gave us.
+pub(crate) fn forgotten(mut error: Error, statement_id: &str) -> Error {
+    if error.kind == ErrorKind::NotFound {
+        error.kind = ErrorKind::ResultExpired;
+        error.delivery = Delivery::Applied;
+        error.message = format!(
+            "statement {statement_id} or its result is no longer available, since Databricks forgets both after a while: {}",
+            error.message
+        );
+    }
+    error
+}

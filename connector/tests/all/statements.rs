@@ -1,0 +1,400 @@
+//! SQL statements, from input to rows, on the answers that the reference documents.
+
+use connector::action::Step;
+use connector::canned::{Canned, answer};
+use connector::error::{Delivery, ErrorKind};
+use serde_json::{Value, json};
+
+use crate::flow::{self, Flow, ORIGIN, ok};
+use crate::invocation;
+
+const PENDING: &str = include_str!("../../fixtures/answers/statements-execute-async.json");
+const RUNNING: &str = include_str!("../../fixtures/answers/statements-get-running.json");
+const ONE_CHUNK: &str = include_str!("../../fixtures/answers/statements-execute.json");
+const FIRST_OF_TWO: &str = include_str!("../../fixtures/answers/statements-get.json");
+const SECOND: &str = include_str!("../../fixtures/answers/statements-chunk.json");
+const NO_ROWS: &str = include_str!("../../fixtures/answers/statements-execute-no-rows.json");
+const FAILED: &str = include_str!("../../fixtures/answers/statements-execute-failed.json");
+const CANCELED: &str = include_str!("../../fixtures/answers/statements-execute-canceled.json");
+const EXTERNAL: &str = include_str!("../../fixtures/answers/statements-execute-external.json");
+
+const ID: &str = "01f0a3c4-7d2e-1b58-9c3a-5e0f8d7b6a21";
+
+fn input(more: &Value) -> Value {
+    let mut input = json!({ "warehouseId": "4fe75792cd0d304c", "sqlStatement": "SELECT 1" });
+    input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    input
+}
+
+fn run(more: &Value, answers: &[&str]) -> Flow {
+    flow::run("runSql", &input(more), answers.iter().map(|body| ok(body)))
+}
+
+/// A fixture with a part replaced, or removed where the part is null.
+fn with(fixture: &str, changes: &[(&str, Value)]) -> String {
+    let mut value: Value = serde_json::from_str(fixture).unwrap();
+    for (pointer, part) in changes {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = value.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        if part.is_null() {
+            parent.remove(key);
+        } else {
+            parent.insert((*key).to_owned(), part.clone());
+        }
+    }
+    value.to_string()
+}
+
+#[test]
+fn a_statement_is_submitted_once_and_followed_to_typed_rows() {
+    let run = run(&json!({}), &[PENDING, RUNNING, ONE_CHUNK]);
+    let text = run.end.as_ref().unwrap();
+    assert!(
+        text.contains(
+            r#""rows":[{"order_id":9007199254740993,"country":"FR","total":129.90,"ordered_at":"2026-03-12T08:15:44.512Z","paid":true,"lines":[{"sku":"A-17","qty":2}]},"#
+        ),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(r#""paid":null,"lines":null}],"row_count":3,"truncated":false}"#),
+        "{text}"
+    );
+    let json = run.json();
+    let keys: Vec<_> = json.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["statement_id", "status", "manifest", "rows", "row_count", "truncated"]);
+    assert_eq!(json["manifest"]["schema"]["columns"][2]["type_text"], "DECIMAL(12,2)");
+    assert_eq!(
+        run.calls(),
+        [
+            "POST /api/2.0/sql/statements".to_owned(),
+            format!("GET /api/2.0/sql/statements/{ID}"),
+            format!("GET /api/2.0/sql/statements/{ID}"),
+        ]
+    );
+    assert_eq!(
+        run.sent(0),
+        json!({
+            "statement": "SELECT 1", "warehouse_id": "4fe75792cd0d304c", "wait_timeout": "0s",
+            "on_wait_timeout": "CONTINUE", "disposition": "INLINE", "format": "JSON_ARRAY"
+        })
+    );
+    let pauses: Vec<_> = run.waits.iter().map(|wait| wait.poll_after_ms).collect();
+    assert_eq!(pauses, [50, 100]);
+    assert_eq!(run.waits[1].handle, json!({ "statement_id": ID }));
+    assert_eq!(run.waits[1].progress, Some(format!("statement {ID}: RUNNING")));
+}
+
+#[test]
+fn every_chunk_is_joined_and_none_is_kept() {
+    let one = run(&json!({}), &[PENDING, ONE_CHUNK]).json();
+    let two = run(&json!({}), &[PENDING, FIRST_OF_TWO, SECOND]);
+    assert_eq!(two.json()["rows"], one["rows"]);
+    assert_eq!(two.calls()[2], format!("GET /api/2.0/sql/statements/{ID}/result/chunks/1"));
+    let wait = &two.waits[1];
+    assert_eq!(wait.poll_after_ms, 0);
+    assert_eq!(wait.progress.as_deref(), Some("fetching rows: chunk 2 of 2"));
+    assert!(!wait.state.to_string().contains("9007199254740993"), "{}", wait.state);
+    // The manifest names the second chunk even where the first does not.
+    let unnamed = with(FIRST_OF_TWO, &[("/result/next_chunk_index", Value::Null)]);
+    assert_eq!(run(&json!({}), &[PENDING, &unnamed, SECOND]).json()["rows"], one["rows"]);
+    // And a first chunk that did not come along is fetched like the others.
+    let absent = with(FIRST_OF_TWO, &[("/result", json!({}))]);
+    let first: Value = serde_json::from_str(FIRST_OF_TWO).unwrap();
+    let first = first["result"].to_string();
+    assert_eq!(run(&json!({}), &[PENDING, &absent, &first, SECOND]).json()["rows"], one["rows"]);
+}
+
+#[test]
+fn counts_may_be_text() {
+    let text = with(
+        ONE_CHUNK,
+        &[("/manifest/total_row_count", json!("3")), ("/result/row_offset", json!("0"))],
+    );
+    assert_eq!(run(&json!({}), &[PENDING, &text]).json()["row_count"], 3);
+}
+
+#[test]
+fn arrays_and_raw_text_are_other_forms_of_the_same_rows() {
+    let arrays = run(&json!({ "resultFormat": "arrays" }), &[PENDING, FIRST_OF_TWO, SECOND]);
+    let text = arrays.end.as_ref().unwrap();
+    assert!(text.contains("[9007199254740995,null,0.00,null,null,null]]"), "{text}");
+    let raw = run(&json!({ "resultFormat": "raw" }), &[PENDING, FIRST_OF_TWO, SECOND]);
+    let json = raw.json();
+    assert_eq!(json["result"]["data_array"][0][0], "9007199254740993");
+    assert_eq!(
+        json["result"]["data_array"][2],
+        json!(["9007199254740995", null, "0.00", null, null, null])
+    );
+    assert_eq!(json["row_count"], 3);
+}
+
+#[test]
+fn a_statement_without_rows_has_none() {
+    let run = run(&json!({}), &[PENDING, NO_ROWS]);
+    assert_eq!(run.json()["rows"], json!([]));
+    assert_eq!(run.json()["row_count"], 0);
+    assert_eq!(run.calls().len(), 2);
+}
+
+#[test]
+fn a_result_that_was_cut_says_so() {
+    let cut = with(ONE_CHUNK, &[("/manifest/truncated", json!(true))]);
+    let run = run(&json!({ "rowLimit": 3 }), &[PENDING, &cut]);
+    assert!(run.truncated);
+    assert_eq!(run.json()["truncated"], true);
+    assert_eq!(run.sent(0)["row_limit"], 3);
+}
+
+#[test]
+fn a_result_that_is_incomplete_or_mixed_up_is_no_success() {
+    for (changes, chunk, message) in [
+        (
+            vec![("/result/next_chunk_index", json!(2))],
+            SECOND.to_owned(),
+            "the index of the next chunk is 2 where 1",
+        ),
+        (vec![], with(SECOND, &[("/chunk_index", json!(0))]), "the index of a chunk is 0 where 1"),
+        (
+            vec![],
+            with(SECOND, &[("/row_offset", json!(1))]),
+            "the first row of a chunk is 1 where 2",
+        ),
+        (
+            vec![],
+            with(SECOND, &[("/row_count", json!(2))]),
+            "the number of rows of a chunk is 2 where 1",
+        ),
+        (
+            vec![],
+            with(SECOND, &[("/next_chunk_index", json!(2))]),
+            "more chunks than the 2 of its manifest",
+        ),
+        (vec![("/manifest/total_row_count", json!(4))], SECOND.to_owned(), "received 3 of 4 rows"),
+        (
+            vec![],
+            with(SECOND, &[("/data_array", json!([["1"]]))]),
+            "row 0 of a chunk has 1 values and not 6",
+        ),
+        (vec![], SECOND.replace("\"row_count\": 1,", ""), ""),
+    ] {
+        let first = with(FIRST_OF_TWO, &changes);
+        let run = run(&json!({}), &[PENDING, &first, &chunk]);
+        if message.is_empty() {
+            assert!(run.end.is_ok(), "what is not said is not checked");
+            continue;
+        }
+        let error = run.error();
+        assert_eq!(error.kind, ErrorKind::Protocol, "{message}");
+        assert!(error.message.contains(message), "{}", error.message);
+        assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_no_success() {
+    let (only, second) = (ONE_CHUNK.trim_end(), SECOND.trim_end());
+    for end in (1..only.len()).step_by(5) {
+        let run = run(&json!({}), &[PENDING, &only[..end]]);
+        assert_eq!(run.error().kind, ErrorKind::Protocol, "after {end} bytes");
+    }
+    for end in (1..second.len()).step_by(5) {
+        let run = run(&json!({}), &[PENDING, FIRST_OF_TWO, &second[..end]]);
+        assert_eq!(run.error().kind, ErrorKind::Protocol, "after {end} bytes");
+    }
+}
+
+#[test]
+fn a_submission_with_an_unreadable_answer_is_no_plain_failure() {
+    for answer in [&PENDING[..20], "{}", "", "<html>", "null"] {
+        let run = run(&json!({}), &[answer]);
+        assert_eq!(run.error().kind, ErrorKind::OutcomeUnknown, "{answer}");
+        assert_eq!(run.error().delivery, Delivery::Unknown);
+        assert_eq!(run.calls().len(), 1);
+    }
+}
+
+#[test]
+fn links_where_rows_were_asked_for_are_refused() {
+    let run = run(&json!({}), &[PENDING, EXTERNAL]);
+    assert_eq!(run.error().kind, ErrorKind::Protocol);
+    assert!(!run.error().message.contains("X-Amz"), "{}", run.error().message);
+}
+
+#[test]
+fn a_failed_statement_speaks_in_the_words_of_databricks() {
+    for answers in [vec![PENDING, FAILED], vec![FAILED]] {
+        let run = run(&json!({}), &answers);
+        let error = run.error();
+        assert_eq!(error.kind, ErrorKind::RemoteFailed);
+        assert_eq!(error.delivery, Delivery::Applied);
+        assert!(
+            error.message.starts_with("[TABLE_OR_VIEW_NOT_FOUND] The table"),
+            "{}",
+            error.message
+        );
+        assert_eq!(error.code.as_deref(), Some("BAD_REQUEST"));
+        let details = error.details.as_ref().unwrap();
+        assert_eq!(details["sql_state"], "42P01");
+        assert_eq!(details["error_code"], "BAD_REQUEST");
+        assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
+    }
+}
+
+#[test]
+fn a_result_that_is_too_large_comes_with_a_hint() {
+    let large =
+        with(FAILED, &[("/status/error/message", json!("Inline byte limit exceeded.\nMore."))]);
+    let run = run(&json!({}), &[PENDING, &large]);
+    let message = &run.error().message;
+    assert!(
+        message.starts_with("Inline byte limit exceeded. More.; the result is larger"),
+        "{message}"
+    );
+    assert!(message.contains("Row Limit"), "{message}");
+}
+
+#[test]
+fn a_statement_that_others_cancelled_is_cancelled() {
+    let run = run(&json!({}), &[PENDING, CANCELED]);
+    assert_eq!(run.error().kind, ErrorKind::Cancelled);
+    assert_eq!(run.error().message, format!("statement {ID} was cancelled in Databricks"));
+}
+
+#[test]
+fn a_closed_statement_succeeded_and_its_rows_may_be_gone() {
+    let closed = |fixture| with(fixture, &[("/status/state", json!("CLOSED"))]);
+    let gone = with(&closed(ONE_CHUNK), &[("/result", Value::Null)]);
+    let bare = with(&gone, &[("/manifest", Value::Null)]);
+    for answer in [gone, bare] {
+        let run = run(&json!({}), &[PENDING, &answer]);
+        assert_eq!(run.error().kind, ErrorKind::ResultExpired);
+        assert_eq!(run.error().handle, Some(json!({ "statement_id": ID })));
+    }
+    let kept = run(&json!({}), &[PENDING, &closed(ONE_CHUNK)]);
+    assert_eq!(kept.json()["row_count"], 3);
+    assert_eq!(run(&json!({}), &[PENDING, &closed(NO_ROWS)]).json()["rows"], json!([]));
+}
+
+#[test]
+fn a_statement_or_chunk_that_databricks_forgot_is_expired() {
+    let gone = r#"{"error_code":"NOT_FOUND","message":"The statement was not found"}"#;
+    for before in [vec![PENDING], vec![PENDING, FIRST_OF_TWO]] {
+        let mut answers: Vec<_> = before.iter().map(|body| ok(body)).collect();
+        answers.push(answer(404, gone));
+        let run = flow::run("runSql", &input(&json!({})), answers);
+        assert_eq!(run.error().kind, ErrorKind::ResultExpired);
+        assert!(
+            run.error().message.contains("The statement was not found"),
+            "{}",
+            run.error().message
+        );
+        assert_eq!(run.error().handle, Some(json!({ "statement_id": ID })));
+    }
+}
+
+#[test]
+fn without_waiting_the_answer_is_the_id_and_the_state() {
+    let run = run(&json!({ "wait": "false" }), &[PENDING]);
+    assert_eq!(run.json(), json!({ "statement_id": ID, "status": { "state": "PENDING" } }));
+    assert_eq!(run.calls().len(), 1);
+}
+
+#[test]
+fn an_unknown_state_is_waited_for_until_the_time_is_up() {
+    let unknown = with(RUNNING, &[("/status/state", json!("NAPPING"))]);
+    let answers: Vec<&str> =
+        std::iter::once(PENDING).chain(std::iter::repeat_n(unknown.as_str(), 5)).collect();
+    let run = run(&json!({ "timeoutSeconds": 1 }), &answers);
+    let error = run.error();
+    assert_eq!(error.kind, ErrorKind::Timeout);
+    assert_eq!(error.delivery, Delivery::Applied);
+    assert!(
+        error.message.starts_with(&format!(
+            "statement {ID} is in the unknown state \"NAPPING\" after 1 seconds and goes on"
+        )),
+        "{}",
+        error.message
+    );
+    assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
+}
+
+#[test]
+fn a_short_outage_does_not_end_the_wait() {
+    let run = flow::run(
+        "runSql",
+        &input(&json!({})),
+        [ok(PENDING), answer(503, "{}"), answer(429, "{}"), ok(ONE_CHUNK)],
+    );
+    assert_eq!(run.json()["row_count"], 3);
+    let submitted = run.calls().iter().filter(|call| call.starts_with("POST")).count();
+    assert_eq!(submitted, 1);
+}
+
+#[test]
+fn parameters_are_text_or_an_array() {
+    let array = json!([
+        { "name": "floor", "value": 9_007_199_254_740_993_i64 },
+        { "name": ":country", "value": "" },
+        { "name": "day", "value": null, "type": "DATE" },
+        { "name": "paid", "value": true }
+    ]);
+    for given in [array.clone(), array.to_string().into()] {
+        let run = run(&json!({ "sqlParameters": given, "wait": false }), &[PENDING]);
+        assert_eq!(
+            run.sent(0)["parameters"],
+            json!([
+                { "name": "floor", "value": "9007199254740993", "type": "BIGINT" },
+                { "name": "country", "value": "" },
+                { "name": "day", "type": "DATE" },
+                { "name": "paid", "value": "true", "type": "BOOLEAN" }
+            ])
+        );
+    }
+}
+
+#[test]
+fn broken_parameters_are_refused_before_the_call_with_the_right_form() {
+    let given = r#"[{ "name": "my_name", "value": "the name" }"#;
+    let run = run(&json!({ "sqlParameters": given }), &[]);
+    let error = run.error();
+    assert_eq!(error.kind, ErrorKind::InvalidInput);
+    assert!(error.message.starts_with("input sqlParameters: "), "{}", error.message);
+    assert!(error.message.contains("line 1 column 43"), "{}", error.message);
+    let form = r#"[{"name":"my_name","value":"the name"}]"#;
+    assert!(error.message.contains(form), "{}", error.message);
+    assert!(run.requests.is_empty());
+}
+
+#[test]
+fn a_blank_statement_is_refused_before_the_call() {
+    let run = run(&json!({ "sqlStatement": " \n" }), &[]);
+    assert_eq!(run.error().message, "input sqlStatement: must not be blank");
+    assert!(run.requests.is_empty());
+}
+
+#[test]
+fn catalog_and_schema_are_sent() {
+    let run = run(&json!({ "catalog": "main", "schema": "sales", "wait": false }), &[PENDING]);
+    assert_eq!(run.sent(0)["catalog"], "main");
+    assert_eq!(run.sent(0)["schema"], "sales");
+}
+
+#[test]
+fn cancelling_stops_what_runs_and_nothing_else() {
+    let transport = Canned::new([ok(PENDING), ok(""), ok(FIRST_OF_TWO)]);
+    let invocation = invocation("runSql", &input(&json!({})));
+    let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
+        panic!("a statement is waited for");
+    };
+    connector::cancel(&transport, &invocation, &running.state.to_string()).unwrap();
+    let cancel = &transport.requests()[1];
+    let url = format!("{ORIGIN}/api/2.0/sql/statements/{ID}/cancel");
+    assert_eq!((cancel.method.as_str(), cancel.url.as_str()), ("POST", url.as_str()));
+    let state = running.state.to_string();
+    let Step::Waiting(fetching) = connector::resume(&transport, &invocation, &state).unwrap()
+    else {
+        panic!("a chunk is left");
+    };
+    connector::cancel(&transport, &invocation, &fetching.state.to_string()).unwrap();
+    assert_eq!(transport.requests().len(), 3);
+}

@@ -16,7 +16,7 @@ pub(crate) fn hint_of<'a>(given: &str, names: impl Iterator<Item = (&'a str, &'a
         .map(|(shown, other)| (score(shown).max(score(other)), shown))
         .filter(|(score, _)| *score >= NEAR)
         .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let names: Vec<&str> = near.into_iter().take(3).map(|(_, name)| name).collect();
     match names.as_slice() {
         [] => String::new(),

@@ -1,7 +1,6 @@
 //! Lists that come in pages, joined without reading their elements.
 
-use std::collections::BTreeMap;
-
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -12,18 +11,27 @@ use crate::error::Error;
 /// More pages than any workspace has: a server that goes on beyond is at fault.
 const MOST_PAGES: usize = 1_000;
 
-/// All elements under `items` of all pages, as the JSON text of one array. Absent means empty.
+/// One page, as far as it is read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Page<'a> {
+    /// Each list of Databricks has its own name for its elements; a list that comes new here adds it.
+    #[serde(borrow, alias = "clusters", alias = "node_types", alias = "warehouses")]
+    elements: Option<Vec<&'a RawValue>>,
+    next_page_token: Option<String>,
+}
+
+/// All elements of all pages, as the JSON text of one array. Absent means empty.
 pub(crate) fn join(
     api: &Api<'_>,
     endpoint: &Endpoint,
-    items: &str,
     mut fields: Map<String, Value>,
 ) -> Result<String, Error> {
     let mut joined = String::from("[");
     let mut tokens: Vec<String> = Vec::new();
     for _ in 0..MOST_PAGES {
         let page = api.mirror(endpoint, &fields)?;
-        let Some(token) = append(&mut joined, &page, items)? else {
+        let Some(token) = append(&mut joined, &page)? else {
             joined.push(']');
             return Ok(joined);
         };
@@ -38,23 +46,21 @@ pub(crate) fn join(
 }
 
 /// Appends the elements of a page and answers with the token of the next one.
-fn append(joined: &mut String, page: &str, items: &str) -> Result<Option<String>, Error> {
-    let fields: BTreeMap<String, &RawValue> = parse(page)?;
-    let elements: Option<Vec<&RawValue>> =
-        fields.get(items).map(|raw| parse(raw.get())).transpose()?.flatten();
-    for element in elements.unwrap_or_default() {
+fn append(joined: &mut String, page: &str) -> Result<Option<String>, Error> {
+    // serde would also read the fields of a struct out of an array, in their order.
+    if !page.trim_start().starts_with('{') {
+        return Err(Error::protocol(
+            "Databricks answered with something else than a page of a list",
+        ));
+    }
+    let page: Page<'_> = serde_json::from_str(page).map_err(|e| api::not_json(page, &e))?;
+    for element in page.elements.unwrap_or_default() {
         if joined.len() > 1 {
             joined.push(',');
         }
         joined.push_str(element.get());
     }
-    let token: Option<String> =
-        fields.get("next_page_token").map(|raw| parse(raw.get())).transpose()?.flatten();
-    Ok(token.filter(|token| !token.is_empty()))
-}
-
-fn parse<'a, T: serde::Deserialize<'a>>(json: &'a str) -> Result<T, Error> {
-    serde_json::from_str(json).map_err(|e| api::not_json(json, &e))
+    Ok(page.next_page_token.filter(|token| !token.is_empty()))
 }
 
 #[cfg(test)]
@@ -63,22 +69,22 @@ mod tests {
     use crate::canned::{Canned, answer};
     use crate::connections::Workspace;
 
-    const LIST: Endpoint = Endpoint::get("/api/2.1/things/list");
+    const LIST: Endpoint = Endpoint::get("/api/2.1/clusters/list");
 
     fn joined(bodies: &[&str]) -> Result<String, Error> {
         let canned = Canned::new(bodies.iter().map(|body| answer(200, body)));
         let workspace = Workspace { origin: "https://w.test".to_owned(), account_origin: None };
         let api =
             Api { transport: &canned, workspace: &workspace, invocation_id: "i", debug: false };
-        join(&api, &LIST, "things", Map::new())
+        join(&api, &LIST, Map::new())
     }
 
     #[test]
     fn elements_stay_as_they_were_sent() {
         let pages = [
-            r#"{"things":[{"id":18446744073709551617, "p":1.10}],"next_page_token":"a"}"#,
+            r#"{"clusters":[{"id":18446744073709551617, "p":1.10}],"next_page_token":"a"}"#,
             r#"{"next_page_token":"b"}"#,
-            r#"{"things":[ null,"x"],"next_page_token":""}"#,
+            r#"{"clusters":[ null,"x"],"next_page_token":""}"#,
         ];
         let expected = r#"[{"id":18446744073709551617, "p":1.10},null,"x"]"#;
         assert_eq!(joined(&pages).as_deref(), Ok(expected));
@@ -86,7 +92,8 @@ mod tests {
 
     #[test]
     fn an_absent_list_is_empty() {
-        for body in ["{}", "", r#"{"things":null}"#, r#"{"things":[],"next_page_token":null}"#] {
+        for body in ["{}", "", r#"{"clusters":null}"#, r#"{"clusters":[],"next_page_token":null}"#]
+        {
             assert_eq!(joined(&[body]).as_deref(), Ok("[]"), "{body}");
         }
     }
@@ -99,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_list_of_another_shape_is_told() {
-        for body in ["[]", r#"{"things":{}}"#, r#"{"next_page_token":7}"#, "<html>"] {
+        for body in ["[]", r#"{"clusters":{}}"#, r#"{"next_page_token":7}"#, "<html>"] {
             let error = joined(&[body]).expect_err(body);
             assert_eq!(error.kind, crate::error::ErrorKind::Protocol, "{body}");
         }

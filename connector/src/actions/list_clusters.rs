@@ -28,7 +28,7 @@ impl Action for ListClusters {
     fn start(self, api: &Api<'_>) -> Result<Step<()>, Error> {
         // The largest page that the reference allows.
         let fields = Map::from_iter([("page_size".to_owned(), json!(100))]);
-        Ok(Step::json(pages::join(api, &LIST, "clusters", fields)?))
+        Ok(Step::json(pages::join(api, &LIST, fields)?))
     }
 
     fn example() -> Example {

@@ -26,7 +26,7 @@ impl Action for ListNodeTypes {
     type State = ();
 
     fn start(self, api: &Api<'_>) -> Result<Step<()>, Error> {
-        Ok(Step::json(pages::join(api, &LIST, "node_types", Map::new())?))
+        Ok(Step::json(pages::join(api, &LIST, Map::new())?))
     }
 
     fn example() -> Example {

@@ -26,7 +26,7 @@ impl Action for ListWarehouses {
     type State = ();
 
     fn start(self, api: &Api<'_>) -> Result<Step<()>, Error> {
-        Ok(Step::json(pages::join(api, &LIST, "warehouses", Map::new())?))
+        Ok(Step::json(pages::join(api, &LIST, Map::new())?))
     }
 
     fn example() -> Example {

@@ -1,1 +1,238 @@
-//! A Databricks workspace on loopback.
+//! A Databricks workspace on loopback, for demos and tests.
+//!
+//! [`LocalWorkspace::start`] serves the wire behaviour of the Databricks REST API, as far as this project touches it, on a
+//! port of 127.0.0.1: clusters and SQL warehouses as timed state machines, execution contexts with a real `python3` process
+//! each, SQL statements on an embedded engine, personal access tokens and an OAuth token endpoint that are really checked. A
+//! second port plays the accounts console. The official Python SDK works against both unchanged; a test shows it.
+//!
+//! ```
+//! use local_workspace::{LocalWorkspace, Options};
+//!
+//! let workspace = LocalWorkspace::start(Options::default())?;
+//! println!("export DATABRICKS_HOST={} DATABRICKS_TOKEN={}", workspace.origin(), workspace.token());
+//! # Ok::<(), local_workspace::Error>(())
+//! ```
+//!
+//! Every state follows from a timestamp, so nothing runs in the background but statements and commands. Faults happen only
+//! where [`LocalWorkspace::fault`] scripts them.
+//!
+//! Paths below `/api/2.0/local/` are ours and not Databricks': `echo` (any method; the request as JSON), `bytes?size=N` (a
+//! JSON array of N bytes) and `html` (a web page).
+
+mod auth;
+mod call;
+mod clock;
+mod cluster_list;
+mod clusters;
+mod faults;
+mod local;
+mod oauth;
+mod options;
+mod record;
+mod reply;
+mod route;
+mod scim;
+mod server;
+mod tls;
+mod warehouses;
+mod workspace;
+
+use std::fmt;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+pub use auth::{ACCOUNT_ID, CLIENT_ID, USER_NAME};
+pub use clusters::{JOB_CLUSTER, RUNNING_CLUSTER, TERMINATED_CLUSTER};
+pub use faults::{Fault, FaultAction};
+pub use options::Options;
+pub use record::Recorded;
+pub use scim::WORKSPACE_ID;
+pub use warehouses::{RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
+
+use auth::{Audience, Credentials};
+use workspace::Workspace;
+
+/// Why a workspace did not start.
+#[derive(Debug)]
+pub struct Error {
+    doing: &'static str,
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Error {
+    pub(crate) fn new(
+        doing: &'static str,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        Error { doing, cause: cause.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the local workspace cannot start: {}: {}", self.doing, self.cause)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A workspace that runs until it is dropped.
+#[derive(Debug)]
+pub struct LocalWorkspace {
+    workspace: Arc<Workspace>,
+    ca_pem: Option<String>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LocalWorkspace {
+    /// Binds both ports and serves them on a thread of its own.
+    pub fn start(options: Options) -> Result<LocalWorkspace, Error> {
+        let listener = bind(options.port)?;
+        let account_listener = bind(options.account_port)?;
+        let (tls, ca_pem) = if options.tls { Some(tls::acceptor()?) } else { None }.unzip();
+        let port = port(&listener)?;
+        let origin = |port: u16| match options.tls {
+            true => format!("https://localhost:{port}"),
+            false => format!("http://127.0.0.1:{port}"),
+        };
+        let seeds = |e| Error::new("reading the seed data", e);
+        let workspace = Arc::new(Workspace {
+            origin: origin(port),
+            account_origin: origin(self::port(&account_listener)?),
+            port,
+            credentials: Credentials::new(
+                options.token.clone(),
+                options.client_secret.clone(),
+                options.token_lifetime,
+            ),
+            clusters: clusters::Clusters::new(&options).map_err(seeds)?,
+            warehouses: warehouses::Warehouses::new(&options).map_err(seeds)?,
+            recorder: record::Recorder::new(options.kept_requests),
+            faults: faults::Faults::default(),
+            bulk: local::Bulk::default(),
+            options,
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::new("starting its runtime", e))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shared = Arc::clone(&workspace);
+        let serve = move || {
+            runtime.block_on(async {
+                tokio::spawn(server::accept(
+                    Arc::clone(&shared),
+                    listener,
+                    Audience::Workspace,
+                    tls.clone(),
+                ));
+                tokio::spawn(server::accept(shared, account_listener, Audience::Account, tls));
+                // Also ends when the other side is gone.
+                let _ = stopped.await;
+            });
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new()
+            .name("local-workspace".to_owned())
+            .spawn(serve)
+            .map_err(|e| Error::new("starting its thread", e))?;
+        Ok(LocalWorkspace { workspace, ca_pem, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// `http://127.0.0.1:PORT`, or `https://localhost:PORT` with TLS.
+    pub fn origin(&self) -> &str {
+        &self.workspace.origin
+    }
+
+    /// Origin of the accounts console.
+    pub fn account_origin(&self) -> &str {
+        &self.workspace.account_origin
+    }
+
+    /// The personal access token of [`USER_NAME`].
+    pub fn token(&self) -> &str {
+        &self.workspace.credentials.token
+    }
+
+    /// The service principal's application id.
+    pub fn client_id(&self) -> &'static str {
+        CLIENT_ID
+    }
+
+    /// The service principal's OAuth secret.
+    pub fn client_secret(&self) -> &str {
+        &self.workspace.credentials.client_secret
+    }
+
+    /// Where workspace tokens are issued.
+    pub fn token_url(&self) -> String {
+        format!("{}{}/v1/token", self.origin(), oauth::root(Audience::Workspace))
+    }
+
+    /// Where account tokens are issued.
+    pub fn account_token_url(&self) -> String {
+        format!("{}{}/v1/token", self.account_origin(), oauth::root(Audience::Account))
+    }
+
+    pub fn account_id(&self) -> &'static str {
+        ACCOUNT_ID
+    }
+
+    /// The certificate to trust, when [`Options::tls`] is set.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
+    }
+
+    /// The newest requests ([`Options::kept_requests`]), oldest first.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.workspace.recorder.all()
+    }
+
+    pub fn clear_requests(&self) {
+        self.workspace.recorder.clear();
+    }
+
+    /// OAuth tokens issued so far, on both hosts.
+    pub fn tokens_issued(&self) -> u64 {
+        self.workspace.credentials.issued()
+    }
+
+    /// Lets every OAuth token that was issued so far expire.
+    pub fn expire_tokens(&self) {
+        self.workspace.credentials.expire();
+    }
+
+    /// Scripts a fault; it holds for both hosts.
+    pub fn fault(&self, fault: Fault) {
+        self.workspace.faults.add(fault);
+    }
+
+    pub fn clear_faults(&self) {
+        self.workspace.faults.clear();
+    }
+}
+
+impl Drop for LocalWorkspace {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn bind(port: u16) -> Result<TcpListener, Error> {
+    let failed = |e| Error::new("binding its port", e);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+fn port(listener: &TcpListener) -> Result<u16, Error> {
+    Ok(listener.local_addr().map_err(|e| Error::new("binding its port", e))?.port())
+}

@@ -1,0 +1,67 @@
+//! What can be set on a local workspace before it starts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a workspace behaves. The default is quick enough for tests and slow enough to show every state.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port of the workspace; 0 takes a free one.
+    pub port: u16,
+    /// Port of the accounts console; 0 takes a free one.
+    pub account_port: u16,
+    /// Serves HTTPS with a certificate of a test CA of its own, for `localhost` and `127.0.0.1`.
+    pub tls: bool,
+    /// Personal access token; a new one for each workspace unless set.
+    pub token: Option<String>,
+    /// Secret of the service principal; a new one for each workspace unless set.
+    pub client_secret: Option<String>,
+    /// Time from PENDING to RUNNING.
+    pub cluster_start: Duration,
+    /// Time from RESTARTING to RUNNING.
+    pub cluster_restart: Duration,
+    /// Time from TERMINATING to TERMINATED.
+    pub cluster_stop: Duration,
+    /// Time from STARTING to RUNNING.
+    pub warehouse_start: Duration,
+    /// Time from STOPPING to STOPPED.
+    pub warehouse_stop: Duration,
+    /// How long each statement stays in RUNNING before it is carried out.
+    pub statement_delay: Duration,
+    /// Rows in one chunk of a statement's result.
+    pub chunk_rows: usize,
+    /// Bytes of an INLINE result beyond which a statement fails.
+    pub inline_bytes: usize,
+    /// Lifetime of OAuth tokens.
+    pub token_lifetime: Duration,
+    /// Added to every answer.
+    pub latency: Duration,
+    /// How many of the newest requests are kept for [`crate::LocalWorkspace::requests`].
+    pub kept_requests: usize,
+    /// The interpreter of Python execution contexts.
+    pub python: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            port: 0,
+            account_port: 0,
+            tls: false,
+            token: None,
+            client_secret: None,
+            cluster_start: Duration::from_millis(300),
+            cluster_restart: Duration::from_millis(300),
+            cluster_stop: Duration::from_millis(200),
+            warehouse_start: Duration::from_millis(300),
+            warehouse_stop: Duration::from_millis(200),
+            statement_delay: Duration::ZERO,
+            chunk_rows: 10_000,
+            inline_bytes: 25 * 1024 * 1024,
+            token_lifetime: Duration::from_secs(3600),
+            latency: Duration::ZERO,
+            kept_requests: 10_000,
+            python: PathBuf::from("python3"),
+        }
+    }
+}

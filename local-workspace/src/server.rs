@@ -1,0 +1,158 @@
+//! Listeners, connections and TLS: how requests come in and answers, or faults, go out.
+
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::auth::Audience;
+use crate::faults::{FaultAction, Outgoing};
+use crate::reply::{Reply, status_code};
+use crate::route;
+use crate::workspace::Workspace;
+
+/// Accepts connections until the runtime ends.
+pub(crate) async fn accept(
+    workspace: Arc<Workspace>,
+    listener: StdListener,
+    audience: Audience,
+    tls: Option<TlsAcceptor>,
+) -> std::io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        // Out of file descriptors, or a client that has left: the next one may fare better.
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        };
+        tokio::spawn(connection(Arc::clone(&workspace), stream, audience, tls.clone()));
+    }
+}
+
+/// A second handle on a connection's socket, to break it with.
+type Socket = Arc<std::net::TcpStream>;
+
+/// A client that breaks off is none of our business, so errors end here.
+async fn connection(
+    workspace: Arc<Workspace>,
+    stream: TcpStream,
+    audience: Audience,
+    tls: Option<TlsAcceptor>,
+) {
+    let Some((stream, socket)) = prepare(stream) else { return };
+    match tls {
+        None => serve(workspace, stream, socket, audience).await,
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                serve(workspace, stream, socket, audience).await;
+            }
+        }
+    }
+}
+
+fn prepare(stream: TcpStream) -> Option<(TcpStream, Socket)> {
+    stream.set_nodelay(true).ok()?;
+    let stream = stream.into_std().ok()?;
+    let socket = Arc::new(stream.try_clone().ok()?);
+    Some((TcpStream::from_std(stream).ok()?, socket))
+}
+
+async fn serve<S>(workspace: Arc<Workspace>, stream: S, socket: Socket, audience: Audience)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        answer(Arc::clone(&workspace), request, Arc::clone(&socket), audience)
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new());
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(
+    workspace: Arc<Workspace>,
+    request: Request<Incoming>,
+    socket: Socket,
+    audience: Audience,
+) -> Result<Response<Outgoing>, std::io::Error> {
+    let (head, body) = request.into_parts();
+    let body = read(body).await?;
+    let head = Arc::new(head);
+    workspace.recorder.add(audience == Audience::Account, &head, &body);
+    let latency = workspace.options.latency;
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    match workspace.faults.hit(head.method.as_str(), head.uri.path()) {
+        None => Ok(whole(route::answer(&workspace, &head, &body, audience).await)),
+        Some(action) => fault(&workspace, &head, &body, audience, action, &socket).await,
+    }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, std::io::Error> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    Ok(body.collect().await.map_err(std::io::Error::other)?.to_bytes())
+}
+
+fn whole(reply: Reply) -> Response<Outgoing> {
+    let (head, body) = reply.into_parts();
+    Response::from_parts(head, Outgoing::whole(body))
+}
+
+async fn fault(
+    workspace: &Arc<Workspace>,
+    head: &Arc<Parts>,
+    body: &Bytes,
+    audience: Audience,
+    action: FaultAction,
+    socket: &Socket,
+) -> Result<Response<Outgoing>, std::io::Error> {
+    let reply = || route::answer(workspace, head, body, audience);
+    let action = match action {
+        FaultAction::AfterEffect(action) => {
+            reply().await;
+            *action
+        }
+        action => action,
+    };
+    match action {
+        FaultAction::Status { status, headers, body } => {
+            let mut reply = Reply::raw(body.into());
+            reply.status = status_code(status);
+            let reply = headers.iter().fold(reply, |reply, (name, value)| reply.with(name, value));
+            Ok(whole(reply))
+        }
+        FaultAction::Reset => {
+            // With a linger time of zero, closing sends RST; hyper closes when the service fails.
+            SockRef::from(&**socket).set_linger(Some(Duration::ZERO))?;
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }
+        FaultAction::Stall => std::future::pending().await,
+        FaultAction::Cut(bytes) => {
+            let (head, body) = reply().await.into_parts();
+            Ok(Response::from_parts(head, Outgoing::cut(&body, bytes)))
+        }
+        FaultAction::Drip { bytes, pause } => {
+            let (head, body) = reply().await.into_parts();
+            Ok(Response::from_parts(head, Outgoing::drip(body, bytes, pause)))
+        }
+        FaultAction::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            Ok(whole(reply().await))
+        }
+        FaultAction::AfterEffect(_) => Ok(whole(reply().await)),
+    }
+}

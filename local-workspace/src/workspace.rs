@@ -1,0 +1,37 @@
+//! What all connections share: the parts of one workspace and where it can be reached.
+
+use crate::auth::{Audience, Credentials};
+use crate::clusters::Clusters;
+use crate::faults::Faults;
+use crate::local::Bulk;
+use crate::options::Options;
+use crate::record::Recorder;
+use crate::warehouses::Warehouses;
+
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) options: Options,
+    pub(crate) origin: String,
+    pub(crate) account_origin: String,
+    pub(crate) port: u16,
+    pub(crate) credentials: Credentials,
+    pub(crate) clusters: Clusters,
+    pub(crate) warehouses: Warehouses,
+    pub(crate) recorder: Recorder,
+    pub(crate) faults: Faults,
+    pub(crate) bulk: Bulk,
+}
+
+impl Workspace {
+    pub(crate) fn origin(&self, audience: Audience) -> &str {
+        match audience {
+            Audience::Workspace => &self.origin,
+            Audience::Account => &self.account_origin,
+        }
+    }
+
+    /// The host name that warehouses name in their connection details.
+    pub(crate) fn host(&self) -> &'static str {
+        if self.options.tls { "localhost" } else { "127.0.0.1" }
+    }
+}

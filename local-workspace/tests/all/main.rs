@@ -1,0 +1,5 @@
+//! Tests of the local workspace over real HTTP.
+
+mod client;
+mod compute;
+mod identity;

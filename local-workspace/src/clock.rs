@@ -10,3 +10,8 @@ pub(crate) fn now_ms() -> i64 {
 pub(crate) fn iso(timestamp: Timestamp) -> String {
     timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
+
+/// The moment after a time from now.
+pub(crate) fn after(time: std::time::Duration) -> Timestamp {
+    Timestamp::now().saturating_add(time).unwrap_or(Timestamp::MAX)
+}

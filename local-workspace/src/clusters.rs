@@ -196,8 +196,20 @@ impl Clusters {
         Ok(Reply::raw(find(&mut clusters, &id)?.text()?))
     }
 
-    pub(crate) fn is_running(&self, id: &str) -> Result<bool, Reply> {
-        Ok(find(&mut self.settled(), id)?.phase == Phase::Running)
+    /// Refuses, in the shape of API 1.2, what only a running cluster can do.
+    pub(crate) fn need_running(&self, id: &str) -> Result<(), Reply> {
+        let mut clusters = self.settled();
+        let unknown =
+            |_| Reply::error_12(500, &format!("ClusterNotFoundException: Cluster not found: {id}"));
+        let cluster = find(&mut clusters, id).map_err(unknown)?;
+        let why = match cluster.phase {
+            Phase::Running => return Ok(()),
+            // The clients take this name for something that passes.
+            Phase::Pending(_) | Phase::Restarting(_) => "ClusterNotReadyException",
+            Phase::Terminating(_) | Phase::Terminated => "InvalidStateException",
+        };
+        let state = cluster.phase.title();
+        Err(Reply::error_12(500, &format!("{why}: Cluster {id} is in unexpected state {state}.")))
     }
 
     pub(crate) fn start(&self, call: &Call<'_>) -> Answer {

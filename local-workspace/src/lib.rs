@@ -24,15 +24,22 @@ mod call;
 mod clock;
 mod cluster_list;
 mod clusters;
+mod commands;
+mod contexts;
 mod faults;
 mod local;
 mod oauth;
 mod options;
+mod python;
 mod record;
 mod reply;
+mod results;
 mod route;
 mod scim;
 mod server;
+mod sql;
+mod statements;
+mod submission;
 mod tls;
 mod warehouses;
 mod workspace;
@@ -100,6 +107,8 @@ impl LocalWorkspace {
             false => format!("http://127.0.0.1:{port}"),
         };
         let seeds = |e| Error::new("reading the seed data", e);
+        let database = sql::Database::open().map_err(|e| Error::new("making the demo data", e))?;
+        let database = Arc::new(database);
         let workspace = Arc::new(Workspace {
             origin: origin(port),
             account_origin: origin(self::port(&account_listener)?),
@@ -111,6 +120,9 @@ impl LocalWorkspace {
             ),
             clusters: clusters::Clusters::new(&options).map_err(seeds)?,
             warehouses: warehouses::Warehouses::new(&options).map_err(seeds)?,
+            contexts: contexts::Contexts::new(Arc::clone(&database)),
+            statements: statements::Statements::default(),
+            database,
             recorder: record::Recorder::new(options.kept_requests),
             faults: faults::Faults::default(),
             bulk: local::Bulk::default(),
@@ -199,6 +211,16 @@ impl LocalWorkspace {
     /// OAuth tokens issued so far, on both hosts.
     pub fn tokens_issued(&self) -> u64 {
         self.workspace.credentials.issued()
+    }
+
+    /// Statements that the SQL engine has begun, each of them once.
+    pub fn statements_executed(&self) -> u64 {
+        self.workspace.statements.carried_out()
+    }
+
+    /// Commands that were begun in execution contexts.
+    pub fn commands_executed(&self) -> u64 {
+        self.workspace.contexts.carried_out()
     }
 
     /// Lets every OAuth token that was issued so far expire.

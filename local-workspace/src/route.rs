@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use hyper::body::Bytes;
+use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
 
 use crate::auth::{ACCOUNT_ID, Audience};
 use crate::call::Call;
 use crate::reply::{Answer, Reply};
 use crate::workspace::Workspace;
-use crate::{cluster_list, clusters, local, oauth, scim};
+use crate::{cluster_list, clusters, commands, local, oauth, scim, statements};
 
 pub(crate) async fn answer(
     workspace: &Arc<Workspace>,
@@ -38,6 +39,11 @@ fn open(workspace: &Workspace, head: &Parts, body: &Bytes, audience: Audience) -
     if path.starts_with("/api/") {
         return None;
     }
+    if let (Audience::Workspace, Some(rest)) = (audience, path.strip_prefix("/results/")) {
+        let query = head.uri.query().unwrap_or_default();
+        let authorized = head.headers.contains_key(AUTHORIZATION);
+        return Some(statements::download(workspace, rest, query, authorized));
+    }
     let origin = workspace.origin(audience);
     if (method, path) == ("GET", "/.well-known/databricks-config") {
         return Some(oauth::config(origin, audience));
@@ -61,6 +67,8 @@ async fn workspace_api(workspace: &Arc<Workspace>, call: &Call<'_>) -> Answer {
     match (call.method().as_str(), segments.as_slice()) {
         (_, ["2.1" | "2.0", "clusters", what]) => cluster_api(workspace, call, what),
         (_, ["2.0", "sql", "warehouses", rest @ ..]) => warehouse_api(workspace, call, rest),
+        (_, ["2.0", "sql", "statements", rest @ ..]) => statement_api(workspace, call, rest).await,
+        (_, ["1.2", what, action]) => command_api(workspace, call, what, action),
         ("GET", ["2.0", "preview", "scim", "v2", "Me"]) => Ok(scim::me(call.identity)),
         (
             "GET",
@@ -86,11 +94,29 @@ fn cluster_api(workspace: &Workspace, call: &Call<'_>, what: &str) -> Answer {
         ("GET", "list-node-types") => Ok(clusters::node_types()),
         ("GET", "spark-versions") => Ok(clusters::spark_versions()),
         ("POST", "start") => clusters.start(call),
-        ("POST", "restart") => clusters.restart(call).map(|_| Reply::empty()),
-        ("POST", "delete") => clusters.delete(call).map(|_| Reply::empty()),
+        ("POST", "restart") => lose_contexts(workspace, &clusters.restart(call)?),
+        ("POST", "delete") => lose_contexts(workspace, &clusters.delete(call)?),
         ("POST", "create") => clusters.create(call),
         ("POST", "pin") => clusters.pin(call, true),
         ("POST", "unpin") => clusters.pin(call, false),
+        _ => Err(not_found(call)),
+    }
+}
+
+/// What ran on a cluster ends with it.
+fn lose_contexts(workspace: &Workspace, cluster: &str) -> Answer {
+    workspace.contexts.close(|context| context.cluster == cluster);
+    Ok(Reply::empty())
+}
+
+fn command_api(workspace: &Workspace, call: &Call<'_>, what: &str, action: &str) -> Answer {
+    match (call.method().as_str(), what, action) {
+        ("POST", "contexts", "create") => commands::create_context(workspace, call),
+        ("GET", "contexts", "status") => commands::context_status(workspace, call),
+        ("POST", "contexts", "destroy") => commands::destroy_context(workspace, call),
+        ("POST", "commands", "execute") => commands::execute(workspace, call),
+        ("GET", "commands", "status") => commands::status(workspace, call),
+        ("POST", "commands", "cancel") => commands::cancel(workspace, call),
         _ => Err(not_found(call)),
     }
 }
@@ -104,6 +130,16 @@ fn warehouse_api(workspace: &Workspace, call: &Call<'_>, rest: &[&str]) -> Answe
         ("DELETE", [id]) => warehouses.delete(id),
         ("POST", [id, "start"]) => warehouses.start(id),
         ("POST", [id, "stop"]) => warehouses.stop(id),
+        _ => Err(not_found(call)),
+    }
+}
+
+async fn statement_api(workspace: &Arc<Workspace>, call: &Call<'_>, rest: &[&str]) -> Answer {
+    match (call.method().as_str(), rest) {
+        ("POST", []) => statements::execute(workspace, call).await,
+        ("GET", [id]) => statements::get(workspace, id),
+        ("POST", [id, "cancel"]) => statements::cancel(workspace, id),
+        ("GET", [id, "result", "chunks", index]) => statements::chunk(workspace, id, index),
         _ => Err(not_found(call)),
     }
 }

@@ -1,11 +1,16 @@
 //! What all connections share: the parts of one workspace and where it can be reached.
 
+use std::sync::Arc;
+
 use crate::auth::{Audience, Credentials};
 use crate::clusters::Clusters;
+use crate::contexts::Contexts;
 use crate::faults::Faults;
 use crate::local::Bulk;
 use crate::options::Options;
 use crate::record::Recorder;
+use crate::sql::Database;
+use crate::statements::Statements;
 use crate::warehouses::Warehouses;
 
 #[derive(Debug)]
@@ -17,6 +22,9 @@ pub(crate) struct Workspace {
     pub(crate) credentials: Credentials,
     pub(crate) clusters: Clusters,
     pub(crate) warehouses: Warehouses,
+    pub(crate) contexts: Contexts,
+    pub(crate) statements: Statements,
+    pub(crate) database: Arc<Database>,
     pub(crate) recorder: Recorder,
     pub(crate) faults: Faults,
     pub(crate) bulk: Bulk,

@@ -1,0 +1,356 @@
+//! SQL statements: submission, waiting, states, results in chunks or behind links, cancellation.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+
+use crate::auth::{CLIENT_ID, Identity, USER_NAME};
+use crate::call::Call;
+use crate::clock;
+use crate::reply::{Answer, Reply};
+use crate::results::{Collector, Limits, ResultSet};
+use crate::sql::{Failure, Parameter, Query};
+use crate::submission::Submission;
+use crate::workspace::Workspace;
+
+/// Statements that are remembered; older ones that are over are forgotten.
+const REMEMBERED: usize = 1000;
+
+/// How long a link to a chunk can be used.
+const LINK_LIFE: Duration = Duration::from_secs(900);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Pending => "PENDING",
+            State::Running => "RUNNING",
+            State::Succeeded => "SUCCEEDED",
+            State::Failed => "FAILED",
+            State::Canceled => "CANCELED",
+        }
+    }
+
+    fn is_over(self) -> bool {
+        !matches!(self, State::Pending | State::Running)
+    }
+}
+
+#[derive(Debug)]
+struct Statement {
+    id: String,
+    /// What links to its chunks have to know.
+    signature: String,
+    state: watch::Sender<State>,
+    canceled: Arc<AtomicBool>,
+    cancel: Notify,
+    outcome: OnceLock<Result<ResultSet, Failure>>,
+}
+
+impl Statement {
+    fn new() -> Statement {
+        Statement {
+            id: uuid::Uuid::new_v4().to_string(),
+            signature: uuid::Uuid::new_v4().simple().to_string(),
+            state: watch::Sender::new(State::Pending),
+            canceled: Arc::default(),
+            cancel: Notify::new(),
+            outcome: OnceLock::new(),
+        }
+    }
+
+    fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    async fn over(&self) {
+        // The sender lives as long as the statement, so this ends with a state only.
+        let _ = self.state.subscribe().wait_for(|state| state.is_over()).await;
+    }
+
+    fn cancel(&self) {
+        self.canceled.store(true, Ordering::Relaxed);
+        self.cancel.notify_one();
+    }
+
+    /// Waits; false if the statement is canceled before the time has passed.
+    async fn sleep(&self, until: Instant) -> bool {
+        if until <= Instant::now() {
+            return !self.canceled.load(Ordering::Relaxed);
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => true,
+            () = self.cancel.notified() => false,
+        }
+    }
+
+    fn end(&self, outcome: Result<ResultSet, Failure>) {
+        let state = match &outcome {
+            Ok(_) => State::Succeeded,
+            Err(failure) if failure.cancelled => State::Canceled,
+            Err(_) => State::Failed,
+        };
+        // Set once: only the task that carries the statement out comes here.
+        let _ = self.outcome.set(outcome);
+        self.state.send_replace(state);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_id: HashMap<String, Arc<Statement>>,
+    order: VecDeque<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Statements {
+    entries: Mutex<Entries>,
+    carried_out: AtomicU64,
+}
+
+impl Statements {
+    /// Statements that the engine has begun.
+    pub(crate) fn carried_out(&self) -> u64 {
+        self.carried_out.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, statement: Arc<Statement>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.order.push_back(statement.id.clone());
+        entries.by_id.insert(statement.id.clone(), statement);
+        while entries.order.len() > REMEMBERED {
+            let oldest = entries.order.pop_front().unwrap_or_default();
+            if entries.by_id.get(&oldest).is_some_and(|one| !one.state().is_over()) {
+                entries.order.push_back(oldest);
+                break;
+            }
+            entries.by_id.remove(&oldest);
+        }
+    }
+
+    fn find(&self, id: &str) -> Result<Arc<Statement>, Reply> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.by_id.get(id).map(Arc::clone).ok_or_else(|| {
+            Reply::error(404, "NOT_FOUND", &format!("The statement {id} was not found."))
+        })
+    }
+}
+
+pub(crate) async fn execute(workspace: &Arc<Workspace>, call: &Call<'_>) -> Answer {
+    let submission = Submission::read(call)?;
+    let ready = workspace.warehouses.wake(&submission.warehouse_id)?;
+    let (wait, cancel_after) = (submission.wait, submission.cancel_after_wait);
+    let user = match call.identity {
+        Identity::User => USER_NAME,
+        Identity::ServicePrincipal => CLIENT_ID,
+    };
+    let statement = Arc::new(Statement::new());
+    workspace.statements.add(Arc::clone(&statement));
+    tokio::spawn(carry_out(Arc::clone(workspace), Arc::clone(&statement), submission, user, ready));
+    if !wait.is_zero()
+        && tokio::time::timeout(wait, statement.over()).await.is_err()
+        && cancel_after
+    {
+        statement.cancel();
+        statement.over().await;
+    }
+    reply(workspace, &statement)
+}
+
+/// Goes on when the client that submitted the statement is gone.
+async fn carry_out(
+    workspace: Arc<Workspace>,
+    statement: Arc<Statement>,
+    submission: Submission,
+    user: &'static str,
+    ready: Instant,
+) {
+    if !statement.sleep(ready).await {
+        return statement.end(Err(canceled()));
+    }
+    statement.state.send_replace(State::Running);
+    if !statement.sleep(Instant::now() + workspace.options.statement_delay).await {
+        return statement.end(Err(canceled()));
+    }
+    workspace.statements.carried_out.fetch_add(1, Ordering::Relaxed);
+    let limits = Limits {
+        chunk_rows: workspace.options.chunk_rows,
+        rows: submission.row_limit,
+        bytes: submission.byte_limit,
+        inline_bytes: submission.inline.then_some(workspace.options.inline_bytes),
+    };
+    let cancel = Arc::clone(&statement.canceled);
+    let run = move || run(&workspace, &submission, user, limits, &cancel);
+    let outcome = tokio::task::spawn_blocking(run).await;
+    statement.end(outcome.unwrap_or_else(|e| Err(Failure::internal(&e.to_string()))));
+}
+
+fn run(
+    workspace: &Workspace,
+    submission: &Submission,
+    user: &str,
+    limits: Limits,
+    cancel: &Arc<AtomicBool>,
+) -> Result<ResultSet, Failure> {
+    let parameters: Vec<Parameter> = submission.parameters.iter().map(Parameter::clone).collect();
+    let query = Query {
+        text: &submission.statement,
+        catalog: submission.catalog.as_deref(),
+        schema: submission.schema.as_deref(),
+        parameters: &parameters,
+        user,
+    };
+    let mut collector = Collector::new(submission.format, limits);
+    let columns =
+        workspace.database.run(&query, cancel, &mut |columns, row| collector.add(columns, row))?;
+    Ok(collector.finish(columns))
+}
+
+fn canceled() -> Failure {
+    Failure { cancelled: true, ..Failure::internal("The statement was canceled.") }
+}
+
+pub(crate) fn get(workspace: &Workspace, id: &str) -> Answer {
+    reply(workspace, &*workspace.statements.find(id)?)
+}
+
+pub(crate) fn cancel(workspace: &Workspace, id: &str) -> Answer {
+    // Too late is fine: whoever cancels looks at the state afterwards.
+    workspace.statements.find(id)?.cancel();
+    Ok(Reply::empty())
+}
+
+pub(crate) fn chunk(workspace: &Workspace, id: &str, index: &str) -> Answer {
+    let statement = workspace.statements.find(id)?;
+    let Some(Ok(results)) = statement.outcome.get() else {
+        return Err(Reply::error(400, "INVALID_STATE", "The statement has no result."));
+    };
+    let index: usize = index.parse().map_err(|_| Reply::invalid("chunk_index is not a number"))?;
+    if index >= results.chunks.len() {
+        let text =
+            format!("The chunk index {index} is out of range: there are {}.", results.chunks.len());
+        return Err(Reply::invalid(&text));
+    }
+    Ok(Reply::raw(result(workspace, &statement, results, index).into()))
+}
+
+fn reply(workspace: &Workspace, statement: &Statement) -> Answer {
+    let mut status = json!({ "state": statement.state().name() });
+    let outcome = statement.outcome.get();
+    if let (Some(Err(failure)), Value::Object(status)) = (outcome, &mut status)
+        && !failure.cancelled
+    {
+        status.extend(
+            failure.sql_state.iter().map(|state| ("sql_state".to_owned(), state.as_str().into())),
+        );
+        let error = json!({ "error_code": failure.code, "message": failure.message });
+        status.insert("error".to_owned(), error);
+    }
+    let mut body = json!({ "statement_id": statement.id, "status": status });
+    let Some(Ok(results)) = outcome else { return Ok(Reply::ok(&body)) };
+    if let Value::Object(body) = &mut body {
+        body.insert("manifest".to_owned(), results.manifest());
+    }
+    let first = match results.chunks.is_empty() {
+        true => b"{}".to_vec(),
+        false => result(workspace, statement, results, 0),
+    };
+    Ok(Reply::raw(extended(&body, "result", &first).into()))
+}
+
+/// A chunk with its rows, or with the link to them.
+fn result(
+    workspace: &Workspace,
+    statement: &Statement,
+    results: &ResultSet,
+    index: usize,
+) -> Vec<u8> {
+    let Some(chunk) = results.chunks.get(index) else { return b"{}".to_vec() };
+    let mut head = results.described(index, chunk);
+    if let (Some(next), Value::Object(head)) = (results.chunks.get(index + 1), &mut head) {
+        let link = format!(
+            "/api/2.0/sql/statements/{}/result/chunks/{}?row_offset={}",
+            statement.id,
+            index + 1,
+            next.offset
+        );
+        head.insert("next_chunk_index".to_owned(), (index + 1).into());
+        head.insert("next_chunk_internal_link".to_owned(), link.into());
+    }
+    if results.is_inline() {
+        return extended(&head, "data_array", &chunk.text);
+    }
+    let expires = clock::after(LINK_LIFE);
+    let link = format!(
+        "{}/results/{}/{index}?expires={}&signature={}",
+        workspace.origin,
+        statement.id,
+        expires.as_second(),
+        statement.signature
+    );
+    if let Value::Object(head) = &mut head {
+        head.insert("external_link".to_owned(), link.into());
+        head.insert("expiration".to_owned(), clock::iso(expires).into());
+    }
+    json!({ "external_links": [head] }).to_string().into_bytes()
+}
+
+/// A JSON object with one more key, whose value is JSON text already.
+fn extended(object: &Value, key: &str, text: &[u8]) -> Vec<u8> {
+    let mut bytes = object.to_string().into_bytes();
+    bytes.pop();
+    bytes.extend_from_slice(format!(",\"{key}\":").as_bytes());
+    bytes.extend_from_slice(text);
+    bytes.push(b'}');
+    bytes
+}
+
+/// What an external link leads to. Like storage with signed addresses, it refuses a second way to prove who one is.
+pub(crate) fn download(workspace: &Workspace, path: &str, query: &str, authorized: bool) -> Reply {
+    let refuse = |status: u16, code: &str, text: &str| {
+        let body = format!("<Error><Code>{code}</Code><Message>{text}</Message></Error>");
+        let mut reply = Reply::bytes("application/xml", body.into());
+        reply.status = crate::reply::status_code(status);
+        reply
+    };
+    if authorized {
+        let text =
+            "Only one auth mechanism allowed; only the signature in the query should be specified";
+        return refuse(400, "InvalidArgument", text);
+    }
+    let field = |key: &str| {
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, v)| v)
+    };
+    let found = path.split_once('/').and_then(|(id, index)| {
+        let statement = workspace.statements.find(id).ok()?;
+        Some((statement, index.parse::<usize>().ok()?))
+    });
+    let denied = || refuse(403, "AccessDenied", "Access Denied");
+    let Some((statement, index)) = found else { return denied() };
+    let alive = field("expires")
+        .and_then(|expires| expires.parse::<i64>().ok())
+        .is_some_and(|expires| expires * 1000 > clock::now_ms());
+    if !alive || field("signature").is_none_or(|signature| signature != statement.signature) {
+        return denied();
+    }
+    match statement.outcome.get() {
+        Some(Ok(results)) => match results.chunks.get(index) {
+            Some(chunk) => Reply::bytes(results.content_type(), Bytes::clone(&chunk.text)),
+            None => denied(),
+        },
+        _ => denied(),
+    }
+}

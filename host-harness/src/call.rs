@@ -1,0 +1,78 @@
+//! What callers hand to the harness and get back: calls, results, choices, and the observer of what goes on meanwhile.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// One use of an action.
+#[derive(Debug, Clone, Default)]
+pub struct Call {
+    /// Key of the action.
+    pub action: String,
+    /// A JSON object, as text.
+    pub input: String,
+    /// Idempotency token, and marker on what is started remotely; a new one when none is given.
+    pub id: Option<String>,
+    /// The longest time that the action may take, when it is shorter than the limit of the settings.
+    pub deadline: Option<Duration>,
+}
+
+/// The result of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    pub value: Value,
+    /// Media type of the result.
+    pub content_type: String,
+    /// True when the service or a limit cut the result.
+    pub truncated: bool,
+}
+
+/// A result's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// JSON text, byte for byte as the connector gave it.
+    Json(String),
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Value {
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Json(text) | Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// Some of the values of a drop-down.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChoicePage {
+    pub choices: Vec<Choice>,
+    /// What to ask for the next page with; none after the last.
+    pub next: Option<String>,
+}
+
+/// One line of a drop-down.
+#[derive(Debug, Clone, Serialize)]
+pub struct Choice {
+    /// What goes into the input.
+    pub value: Box<RawValue>,
+    /// What people read.
+    pub label: String,
+    /// What helps to tell it from others.
+    pub detail: Option<String>,
+}
+
+/// Who watches a call. Both methods are called between steps, on the caller's task.
+pub trait Observer: Send + Sync {
+    /// Remote work goes on; `elapsed` counts from the start of the call.
+    fn progress(&self, _message: &str, _fraction: Option<f32>, _elapsed: Duration) {}
+
+    /// The connector logged a line. It is free of secrets and control characters.
+    fn log(&self, _line: &str) {}
+}
+
+/// Watches nothing.
+impl Observer for () {}

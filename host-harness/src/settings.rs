@@ -1,0 +1,113 @@
+//! What an operator can set: where compiled components are kept, and the limits on connectors and their requests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// Settings of a harness.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Folder for compiled components. Without one, every load compiles.
+    pub cache_dir: Option<PathBuf>,
+    pub limits: Limits,
+}
+
+/// Limits with their defaults. In configuration, times are numbers of seconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Size of a component file.
+    pub component_bytes: u64,
+    /// Memory of one step, all memories together.
+    pub memory_bytes: usize,
+    /// Elements in all tables of one step.
+    pub table_elements: usize,
+    /// Handles that one step holds at once.
+    pub resources: usize,
+    /// Time that one step may compute; waiting for answers does not count.
+    #[serde(rename = "cpu_seconds", deserialize_with = "seconds")]
+    pub cpu: Duration,
+    /// Time that an instance may take to start.
+    #[serde(rename = "start_seconds", deserialize_with = "seconds")]
+    pub start: Duration,
+    /// Steps that run at once; more wait for their turn.
+    pub concurrent_steps: u32,
+    /// Size of an action's input.
+    pub input_bytes: usize,
+    /// Size of an action's whole result.
+    pub output_bytes: usize,
+    /// Time from the start of an action to its end.
+    #[serde(rename = "action_seconds", deserialize_with = "seconds")]
+    pub action: Duration,
+    /// Time that a step in flight gets to finish when its action is cancelled.
+    #[serde(rename = "cancel_seconds", deserialize_with = "seconds")]
+    pub cancel: Duration,
+    /// Requests of one action, all its steps together.
+    pub requests: u32,
+    /// Requests of one connection that are open at once; more wait for their turn.
+    pub concurrent_requests: usize,
+    /// Size of a request's body.
+    pub request_bytes: usize,
+    /// Size of an answer's body.
+    pub response_bytes: u64,
+    /// Size of all answers of one action together.
+    pub received_bytes: u64,
+    /// Time to resolve a name and connect.
+    #[serde(rename = "connect_seconds", deserialize_with = "seconds")]
+    pub connect: Duration,
+    /// Time to agree on TLS.
+    #[serde(rename = "tls_seconds", deserialize_with = "seconds")]
+    pub tls: Duration,
+    /// Time until an answer begins, where the connector does not ask for another.
+    #[serde(rename = "first_byte_seconds", deserialize_with = "seconds")]
+    pub first_byte: Duration,
+    /// Time between two parts of an answer.
+    #[serde(rename = "between_bytes_seconds", deserialize_with = "seconds")]
+    pub between_bytes: Duration,
+    /// Time to get a token.
+    #[serde(rename = "token_seconds", deserialize_with = "seconds")]
+    pub token: Duration,
+    /// Length of one line of a connector's log.
+    pub log_line_bytes: usize,
+    /// Length of a connector's log in one step.
+    pub log_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            component_bytes: 16 << 20,
+            memory_bytes: 256 << 20,
+            table_elements: 20_000,
+            resources: 10_000,
+            cpu: Duration::from_secs(10),
+            start: Duration::from_secs(2),
+            concurrent_steps: 64,
+            input_bytes: 16 << 20,
+            output_bytes: 64 << 20,
+            action: Duration::from_hours(24),
+            cancel: Duration::from_secs(5),
+            requests: 10_000,
+            concurrent_requests: 32,
+            request_bytes: 64 << 20,
+            response_bytes: 64 << 20,
+            received_bytes: 512 << 20,
+            connect: Duration::from_secs(5),
+            tls: Duration::from_secs(5),
+            // The longest that Databricks keeps a statement's answer back is 50 s; other services are quicker.
+            first_byte: Duration::from_secs(65),
+            between_bytes: Duration::from_secs(15),
+            token: Duration::from_secs(10),
+            log_line_bytes: 8 << 10,
+            log_bytes: 1 << 20,
+        }
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}

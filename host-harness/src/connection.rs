@@ -1,9 +1,24 @@
-//! Connections: what an operator configures, and what it becomes once the connector has checked it.
+//! Connections: what an operator configures, and what it becomes once the connector has checked it. Nothing is sent here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::Secret;
+use http::Uri;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::bindings::{catalog, types};
+use crate::client::{self, Client, Trust};
+use crate::description::{AuthScheme, ConnectionType, Description};
+use crate::egress::Egress;
+use crate::error::{Error, ErrorKind};
+use crate::origin::Origin;
+use crate::policy::{ListedHost, Reach};
+use crate::settings::Limits;
+use crate::tokens::{Bearer, Credentials, TokenSource};
+use crate::{Secret, names};
 
 /// A connection as an operator writes it down.
 #[derive(Debug, Clone, Default)]
@@ -22,10 +37,15 @@ pub struct ConnectionConfig {
     pub allow_hosts: Vec<String>,
 }
 
-/// A connection that passed the connector's check, with its pool of TCP connections and its tokens.
+/// A connection that passed the connector's check, with its pool of TCP connections and its tokens. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Connection {
     name: String,
+    pub(crate) connection_type: String,
+    /// The public fields, as JSON text.
+    pub(crate) fields: String,
+    pub(crate) egress: Arc<Egress>,
+    origin: String,
 }
 
 impl Connection {
@@ -33,8 +53,216 @@ impl Connection {
         &self.name
     }
 
-    /// Scheme, host and port of the service.
+    /// Key of the connection's type.
+    pub fn connection_type(&self) -> &str {
+        &self.connection_type
+    }
+
+    /// Scheme, host and, where it is not the scheme's own, port of the service.
     pub fn origin(&self) -> &str {
-        ""
+        &self.origin
+    }
+
+    pub(crate) fn for_guest(&self) -> types::Connection {
+        types::Connection {
+            connection_type: self.connection_type.clone(),
+            fields: self.fields.clone(),
+        }
+    }
+}
+
+/// A connection's fields, split into what the connector sees and what it does not.
+pub(crate) struct Split {
+    pub(crate) public: types::Connection,
+    secret: Secret,
+    scheme: AuthScheme,
+}
+
+/// Takes the secret out, after checking that the fields are those of the type.
+pub(crate) fn split(config: &ConnectionConfig, catalog: &Description) -> Result<Split, Error> {
+    let invalid = |why: String| refused(config, &why);
+    let types = catalog.connections.iter().map(|ty| ty.key.as_str());
+    let ty = catalog.connection(&config.connection_type).ok_or_else(|| {
+        invalid(names::unknown("connection type", &config.connection_type, types))
+    })?;
+    let known = inputs(ty)?;
+    let mut public = Map::new();
+    for (key, value) in &config.fields {
+        if !known.contains_key(key) {
+            let known = known.keys().map(String::as_str);
+            return Err(invalid(names::unknown(&format!("input of {}", ty.key), key, known)));
+        }
+        if *key != ty.secret {
+            public.insert(key.clone(), Value::String(value.expose().to_owned()));
+        }
+    }
+    let secret = config.fields.get(&ty.secret).map(|secret| secret.expose().trim());
+    let secret = secret.filter(|secret| !secret.is_empty());
+    let secret = secret.ok_or_else(|| invalid(format!("{} is missing", ty.secret)))?;
+    let fields = Value::Object(public).to_string();
+    if fields.contains(secret) && secret.len() >= 8 {
+        return Err(invalid(format!("the value of {} also stands in another input", ty.secret)));
+    }
+    Ok(Split {
+        public: types::Connection { connection_type: ty.key.clone(), fields },
+        secret: Secret::from(secret),
+        scheme: ty.scheme,
+    })
+}
+
+fn inputs(ty: &ConnectionType) -> Result<Map<String, Value>, Error> {
+    let schema: Result<Value, _> = serde_json::from_str(ty.schema.get());
+    match schema.ok().as_mut().and_then(|schema| schema.get_mut("properties")) {
+        Some(Value::Object(properties)) => Ok(std::mem::take(properties)),
+        _ => {
+            let message = format!("the connector is faulty: {} has no inputs", ty.key);
+            Err(Error::new(ErrorKind::ComponentInvalid, message))
+        }
+    }
+}
+
+/// Makes a connection out of what the connector found.
+pub(crate) fn build(
+    config: ConnectionConfig,
+    split: Split,
+    resolved: catalog::ResolvedConnection,
+    limits: &Arc<Limits>,
+) -> Result<Connection, Error> {
+    let reach = Reach {
+        workspace: trusted(&config, &resolved.origin)?,
+        account: resolved.account_origin.map(|url| trusted(&config, &url)).transpose()?,
+        listed: listed(&config)?,
+    };
+    let token = match resolved.token {
+        Some(token) => Some((trusted(&config, &token.url)?, token)),
+        None => None,
+    };
+    let all_http = !reach.workspace.https
+        && reach.listed.is_empty()
+        && reach.account.as_ref().is_none_or(|account| !account.https)
+        && token.as_ref().is_none_or(|(origin, _)| !origin.https);
+    let trust = match &config.ca_file {
+        Some(path) => Trust::File(path),
+        None if all_http => Trust::None,
+        None => Trust::System,
+    };
+    let client = client::new(&trust, limits)?;
+    let token = token.map(|(_, token)| token);
+    let credentials = credentials(&config, split.scheme, split.secret, token, &client, limits)?;
+    let origin = reach.workspace.to_string();
+    let slots = Arc::new(Semaphore::new(limits.concurrent_requests));
+    let limits = Arc::clone(limits);
+    RawValue::from_string(resolved.fields.clone())
+        .map_err(|_| refused(&config, "the connector is faulty: its public fields are not JSON"))?;
+    Ok(Connection {
+        name: config.name,
+        connection_type: split.public.connection_type,
+        fields: resolved.fields,
+        egress: Arc::new(Egress { reach, credentials, client, slots, limits }),
+        origin,
+    })
+}
+
+fn credentials(
+    config: &ConnectionConfig,
+    scheme: AuthScheme,
+    secret: Secret,
+    token: Option<catalog::TokenSource>,
+    client: &Client,
+    limits: &Limits,
+) -> Result<Credentials, Error> {
+    match (scheme, token) {
+        (AuthScheme::BearerToken, None) => {
+            let bearer = Bearer::new(secret.expose(), &[]).ok_or_else(|| {
+                refused(
+                    config,
+                    "the secret has a space or another character in it that no token has",
+                )
+            })?;
+            Ok(Credentials::Fixed(bearer))
+        }
+        (AuthScheme::ClientCredentials, Some(token)) => {
+            let url: Uri =
+                token.url.parse().map_err(|_| refused(config, "the token URL is not a URL"))?;
+            Ok(Credentials::Exchanged(TokenSource::new(
+                client.clone(),
+                url,
+                token.client_id,
+                secret,
+                token.scopes,
+                limits.token,
+            )))
+        }
+        (AuthScheme::BearerToken, Some(_)) | (AuthScheme::ClientCredentials, None) => {
+            Err(refused(config, "the connector is faulty: its connection does not fit its catalog"))
+        }
+    }
+}
+
+/// An origin that may get credentials: https, or this very machine where that is allowed, and named by the operator.
+///
+/// The connector computes origins, but it must not choose them: otherwise it could have a secret sent anywhere.
+fn trusted(config: &ConnectionConfig, url: &str) -> Result<Origin, Error> {
+    let origin = Origin::parse(url).map_err(|why| refused(config, &format!("{url}: {why}")))?;
+    if !origin.https && !origin.is_loopback() {
+        return Err(refused(config, &format!("{url} is not https")));
+    }
+    if !origin.https && !config.allow_http_loopback {
+        let why =
+            format!("{url} is not https; to allow http on this machine, set allow_http_loopback");
+        return Err(refused(config, &why));
+    }
+    let named = config.fields.values().any(|value| names_host(value.expose(), &origin.host));
+    if named {
+        return Ok(origin);
+    }
+    let why = format!("the connector would send credentials to {origin}, which no input names");
+    Err(refused(config, &why))
+}
+
+/// True when a text has the host in it as a whole, not as a part of a longer name.
+fn names_host(text: &str, host: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '.');
+    text.match_indices(host).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + host.len()..).and_then(|after| after.chars().next());
+        !part(before) && !part(after)
+    })
+}
+
+fn listed(config: &ConnectionConfig) -> Result<Vec<ListedHost>, Error> {
+    let parse = |host: &String| {
+        ListedHost::parse(host).ok_or_else(|| {
+            refused(config, &format!("allow_hosts: {host:?} is not a host or host:port"))
+        })
+    };
+    config.allow_hosts.iter().map(parse).collect()
+}
+
+pub(crate) fn refused(config: &ConnectionConfig, why: &str) -> Error {
+    let message = match config.name.as_str() {
+        "" => format!("connection: {why}"),
+        name => format!("connection {name:?}: {why}"),
+    };
+    Error::new(ErrorKind::InvalidConnection, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_named_as_a_whole_only() {
+        for (text, named) in [
+            ("work.test", true),
+            ("https://Work.Test/?o=1", true),
+            ("https://work.test:8443/oidc", true),
+            ("mywork.test", false),
+            ("work.test.evil.test", false),
+            ("my-work.test", false),
+        ] {
+            assert_eq!(names_host(text, "work.test"), named, "{text}");
+        }
     }
 }

@@ -1,44 +1,93 @@
 //! The harness itself: one loaded component and what can be asked of it.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
+use crate::bindings::{ConnectorPre, catalog, types};
+use crate::cache::Cache;
 use crate::call::{Call, ChoicePage, Observer, Output};
-use crate::connection::{Connection, ConnectionConfig};
-use crate::description::Description;
+use crate::connection::{self, Connection, ConnectionConfig};
+use crate::description::{Description, Endpoint};
+use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
-use crate::settings::Settings;
+use crate::flight::Flight;
+use crate::instance::{Factory, Instance};
+use crate::invoke::Performance;
+use crate::log::Log;
+use crate::settings::{Limits, Settings};
+use crate::{component, engine, linker, names};
 
-/// A loaded connector. Cheap to share behind an `Arc`; every method can run many times at once.
+/// A loaded connector. Share it by reference or behind an `Arc`; every method can run many times at once.
 #[derive(Debug)]
-pub struct Harness {}
+pub struct Harness {
+    factory: Factory,
+    limits: Arc<Limits>,
+    cache: Option<Cache>,
+    catalog: OnceLock<Catalog>,
+}
+
+/// A connector's description, with the endpoints of actions and choices at hand.
+#[derive(Debug)]
+struct Catalog {
+    description: Description,
+    actions: HashMap<String, Arc<[Endpoint]>>,
+    choices: HashMap<String, Arc<[Endpoint]>>,
+}
 
 impl Harness {
     /// Loads a component file; from the cache, when it was compiled before.
-    pub fn load(component: &Path, settings: Settings) -> Result<Self, Error> {
-        let _ = (component, settings);
-        Ok(Self {})
+    pub fn load(path: &Path, settings: Settings) -> Result<Self, Error> {
+        let bytes = component::read(path, settings.limits.component_bytes)?;
+        Self::from_bytes(&bytes, settings).map_err(|mut error| {
+            if error.kind == ErrorKind::ComponentInvalid {
+                error.message = format!("{}: {}", path.display(), error.message);
+            }
+            error
+        })
     }
 
     /// Loads a component from memory.
-    pub fn from_bytes(component: &[u8], settings: Settings) -> Result<Self, Error> {
-        let _ = (component, settings);
-        Ok(Self {})
+    pub fn from_bytes(bytes: &[u8], settings: Settings) -> Result<Self, Error> {
+        component::check_header(bytes)?;
+        let limits = Arc::new(settings.limits);
+        let engine = engine::new(&limits).map_err(|e| unexpected(&e))?;
+        let cache = settings.cache_dir.and_then(|folder| Cache::new(&folder, &engine, bytes));
+        let component = match cache.as_ref().and_then(|cache| cache.component(&engine)) {
+            Some(component) => component,
+            None => compiled(&engine, bytes, cache.as_ref())?,
+        };
+        let factory = factory(engine, &component, &limits).map_err(|e| unexpected(&e))?;
+        Ok(Self { factory, limits, cache, catalog: OnceLock::new() })
     }
 
     /// What the connector offers.
     pub async fn describe(&self) -> Result<&Description, Error> {
-        Err(Error::new(ErrorKind::Internal, "not yet"))
+        Ok(&self.catalog().await?.description)
     }
 
     /// Checks a connection's fields and makes it ready for use. Nothing is sent.
     pub async fn connect(&self, config: ConnectionConfig) -> Result<Connection, Error> {
-        let _ = config;
-        Err(Error::new(ErrorKind::Internal, "not yet"))
+        let catalog = self.catalog().await?;
+        let split = connection::split(&config, &catalog.description)?;
+        let resolved = self.checked(&split.public).await?.map_err(|error| {
+            let error = Error::from(error);
+            Error { message: connection::refused(&config, &error.message).message, ..error }
+        })?;
+        connection::build(config, split, resolved, &self.limits)
     }
 
     /// Performs an action to its end.
+    ///
+    /// A cancelled action asks the connector to stop what it started; a finished result is returned all the same. When the
+    /// future is dropped instead, remote work goes on.
     pub async fn invoke(
         &self,
         connection: &Connection,
@@ -46,8 +95,15 @@ impl Harness {
         observer: &dyn Observer,
         cancelled: CancellationToken,
     ) -> Result<Output, Error> {
-        let _ = (connection, call, observer, cancelled);
-        Err(Error::new(ErrorKind::Internal, "not yet"))
+        let catalog = self.catalog().await?;
+        let endpoints = catalog.actions.get(&call.action).ok_or_else(|| {
+            let known = catalog.description.actions.iter().map(|action| action.key.as_str());
+            let message = names::unknown("action", &call.action, known);
+            Error::new(ErrorKind::InvalidInput, message)
+        })?;
+        self.check_size(&call.input)?;
+        let endpoints = Arc::clone(endpoints);
+        Performance::new(&self.factory, connection, call, endpoints, observer).run(cancelled).await
     }
 
     /// Looks up values for a drop-down. `input` is the JSON text of what is known of the other inputs.
@@ -59,7 +115,140 @@ impl Harness {
         search: Option<&str>,
         page_token: Option<&str>,
     ) -> Result<ChoicePage, Error> {
-        let _ = (connection, source, input, search, page_token);
-        Err(Error::new(ErrorKind::Internal, "not yet"))
+        let catalog = self.catalog().await?;
+        let endpoints = catalog.choices.get(source).ok_or_else(|| {
+            let known = catalog.description.choices.iter().map(|source| source.key.as_str());
+            let message = names::unknown("source of choices", source, known);
+            Error::new(ErrorKind::InvalidInput, message)
+        })?;
+        self.check_size(input)?;
+        let flight = self.flight(format!("drop-down {source}"), Arc::clone(endpoints));
+        let to = connection.for_guest();
+        let owned = |text: &str| text.to_owned();
+        let (input, search, page) = (owned(input), search.map(owned), page_token.map(owned));
+        let find = async {
+            let egress = Some(Arc::clone(&connection.egress));
+            let mut instance = self.instance(egress, &flight).await?;
+            let Instance { store, connector, meter, .. } = &mut instance;
+            let guest = connector.integration_connector_choices();
+            let find =
+                guest.call_find(store, source, &to, &input, search.as_deref(), page.as_deref());
+            let found = meter.measure(Box::pin(find)).await;
+            instance.settle(found)
+        };
+        let page = within(&flight, find).await?;
+        page.map_err(|error| flight.complete(error.into()))?.try_into()
     }
+
+    async fn catalog(&self) -> Result<&Catalog, Error> {
+        if let Some(catalog) = self.catalog.get() {
+            return Ok(catalog);
+        }
+        let kept = self.cache.as_ref().and_then(Cache::description);
+        let description = match kept {
+            Some(description) => description,
+            None => self.described().await?,
+        };
+        Ok(self.catalog.get_or_init(|| Catalog::new(description)))
+    }
+
+    async fn described(&self) -> Result<Description, Error> {
+        let flight = self.flight("description".to_owned(), Arc::from([]));
+        let describe = async {
+            let mut instance = self.instance(None, &flight).await?;
+            let Instance { store, connector, meter, .. } = &mut instance;
+            let describe = connector.integration_connector_catalog().call_describe(store);
+            let described = meter.measure(Box::pin(describe)).await;
+            instance.settle(described)
+        };
+        let description = Description::try_from(within(&flight, describe).await?)?;
+        if let Some(cache) = &self.cache {
+            cache.keep_description(&description);
+        }
+        Ok(description)
+    }
+
+    async fn checked(
+        &self,
+        public: &types::Connection,
+    ) -> Result<Result<catalog::ResolvedConnection, types::Error>, Error> {
+        let flight = self.flight("connection check".to_owned(), Arc::from([]));
+        let check = async {
+            let mut instance = self.instance(None, &flight).await?;
+            let Instance { store, connector, meter, .. } = &mut instance;
+            let guest = connector.integration_connector_catalog();
+            let checked = meter.measure(Box::pin(guest.call_check_connection(store, public))).await;
+            instance.settle(checked)
+        };
+        within(&flight, check).await
+    }
+
+    async fn instance(
+        &self,
+        egress: Option<Arc<Egress>>,
+        flight: &Arc<Flight>,
+    ) -> Result<Instance, Error> {
+        self.factory.instance(egress, flight, Log::new(self.limits.log_bytes)).await
+    }
+
+    fn flight(&self, what: String, endpoints: Arc<[Endpoint]>) -> Arc<Flight> {
+        // One answer, and some time around it.
+        let deadline = Instant::now() + self.limits.first_byte + Duration::from_secs(10);
+        Arc::new(Flight::new(what, endpoints, deadline, &self.limits))
+    }
+
+    fn check_size(&self, input: &str) -> Result<(), Error> {
+        let limit = self.limits.input_bytes;
+        if input.len() <= limit {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::TooLarge, format!("the input is larger than {limit} bytes")))
+    }
+}
+
+async fn within<T>(
+    flight: &Flight,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout_at(flight.deadline, step).await.unwrap_or_else(|_| {
+        let message = format!("the {} took too long", flight.what);
+        Err(Error::new(ErrorKind::Timeout, message).delivered(flight.delivery()))
+    })
+}
+
+impl Catalog {
+    fn new(description: Description) -> Self {
+        let actions = description.actions.iter();
+        let choices = description.choices.iter();
+        Self {
+            actions: actions.map(|a| (a.key.clone(), Arc::from(a.endpoints.as_slice()))).collect(),
+            choices: choices.map(|c| (c.key.clone(), Arc::from(c.endpoints.as_slice()))).collect(),
+            description,
+        }
+    }
+}
+
+fn compiled(engine: &Engine, bytes: &[u8], cache: Option<&Cache>) -> Result<Component, Error> {
+    let component = component::compile(engine, bytes)?;
+    component::check_world(engine, &component)?;
+    // Only what passed the checks is kept, so that what is kept need not be checked again.
+    if let Some(cache) = cache {
+        cache.keep_component(&component);
+    }
+    Ok(component)
+}
+
+fn factory(
+    engine: Engine,
+    component: &Component,
+    limits: &Arc<Limits>,
+) -> wasmtime::Result<Factory> {
+    let pre = ConnectorPre::new(linker::new(&engine)?.instantiate_pre(component)?)?;
+    let slots = Arc::new(Semaphore::new(limits.concurrent_steps.max(1) as usize));
+    Ok(Factory { engine, pre, ticker: engine::Ticker::new(), slots, limits: Arc::clone(limits) })
+}
+
+fn unexpected(error: &wasmtime::Error) -> Error {
+    let message = format!("the component cannot be loaded: {:#}", error);
+    Error::new(ErrorKind::ComponentInvalid, crate::scrub::printable(&message))
 }

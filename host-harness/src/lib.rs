@@ -1,12 +1,47 @@
 //! Loads any component of the `integration:connector` world and performs its actions.
+//!
+//! [`Harness::load`] checks, compiles and caches a component. [`Harness::connect`] turns an operator's [`ConnectionConfig`]
+//! into a [`Connection`], and [`Harness::invoke`] performs an action with it:
+//!
+//! 1. `harness` finds the action in the connector's own description, and with it the requests it may make.
+//! 2. `invoke` takes the steps, sleeps between them, and watches the deadline and the cancellation.
+//! 3. `instance` makes a fresh instance per step, within `budget`, and throws it away afterwards.
+//! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `client` sends, `payload` bounds what comes back.
+//! 5. `flight` is what all of these know about the action in the making, `scrub` keeps secrets out of what they show.
+//!
+//! # Invariants
+//!
+//! - No credential enters a component. The contract has no place for one, and answers are searched for them.
+//! - A component chooses neither where credentials go nor what may be sent: operators name the hosts, actions declare
+//!   their endpoints.
+//! - Nothing of Databricks is known here; a second connector can be loaded without a change.
+//! - There is no command line in the library, and no panic on outside input.
 
+mod bindings;
+mod budget;
+mod cache;
 mod call;
+mod client;
+mod component;
 mod connection;
 mod description;
+mod egress;
+mod engine;
 mod error;
+mod flight;
 mod harness;
+mod instance;
+mod invoke;
+mod linker;
+mod log;
+mod names;
+mod origin;
+mod payload;
+mod policy;
+mod scrub;
 mod secret;
 mod settings;
+mod tokens;
 
 pub use call::{Call, Choice, ChoicePage, Observer, Output, Value};
 pub use connection::{Connection, ConnectionConfig};

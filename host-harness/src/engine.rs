@@ -1,0 +1,145 @@
+//! The wasmtime engine and the clock that interrupts guests. One of each per harness.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::settings::Limits;
+
+/// How often running guests are looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// Core instances of one component: its module, the adapters around it and what is left for others.
+const CORE_INSTANCES: u32 = 8;
+
+/// An engine with room for as many instances as may run at once.
+///
+/// Slots are reserved address space, not memory. Where that is scarce (`ulimit -v`), instances are allocated one by one.
+pub(crate) fn new(limits: &Limits) -> wasmtime::Result<Engine> {
+    let slots = limits.concurrent_steps.max(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots)
+        .total_tables(slots.saturating_mul(CORE_INSTANCES))
+        .total_stacks(slots)
+        .table_elements(limits.table_elements)
+        .max_memory_size(limits.memory_bytes)
+        // Keeping more resident did not make instances start sooner, and every slot would hold it for good.
+        .linear_memory_keep_resident(128 << 10)
+        .table_keep_resident(16 << 10);
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config).or_else(|_| Engine::new(&self::config()))
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true).max_wasm_stack(512 << 10).async_stack_size(1 << 20);
+    config
+}
+
+/// Moves the engine's epoch on while guests run, and rests when none does.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Guests that run now.
+    running: AtomicU32,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+enum State {
+    /// No thread yet: a harness that only describes needs none for long.
+    #[default]
+    New,
+    Ticking,
+    Resting,
+    Ended,
+}
+
+/// A guest that runs, from its start to its drop.
+#[derive(Debug)]
+pub(crate) struct Running {
+    shared: Arc<Shared>,
+}
+
+/// Ticks without a guest before the thread rests, so that a busy harness wakes nobody from call to call.
+const LINGER: u32 = 50;
+
+impl Ticker {
+    pub(crate) fn new() -> Self {
+        Self { shared: Arc::default() }
+    }
+
+    /// Makes sure that time passes while a guest runs.
+    pub(crate) fn run(&self, engine: &Engine) -> Running {
+        let shared = &self.shared;
+        // Sequentially consistent with the load before resting: either that load sees this guest, or we see the rest.
+        shared.running.fetch_add(1, Ordering::SeqCst);
+        let mut state = shared.lock();
+        match *state {
+            State::New => {
+                let (engine, shared) = (engine.weak(), Arc::clone(shared));
+                std::thread::spawn(move || shared.tick(&engine));
+                *state = State::Ticking;
+            }
+            State::Resting => shared.wake.notify_one(),
+            State::Ticking | State::Ended => {}
+        }
+        drop(state);
+        Running { shared: Arc::clone(shared) }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        *self.shared.lock() = State::Ended;
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self, engine: &wasmtime::EngineWeak) {
+        let mut idle = 0;
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+            idle = if self.running.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
+            let mut state = self.lock();
+            if *state == State::Ended {
+                return;
+            }
+            if idle < LINGER {
+                continue;
+            }
+            *state = State::Resting;
+            while self.running.load(Ordering::SeqCst) == 0 && *state == State::Resting {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if *state == State::Ended {
+                return;
+            }
+            *state = State::Ticking;
+            idle = 0;
+        }
+    }
+}

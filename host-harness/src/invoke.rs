@@ -1,0 +1,250 @@
+//! An action from its first step to its last: the steps, the waits between them, deadlines and cancellation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::bindings::{actions, lenient, types};
+use crate::call::{Call, Observer, Output, Value};
+use crate::connection::Connection;
+use crate::description::Endpoint;
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::flight::Flight;
+use crate::instance::{Factory, Instance};
+use crate::log::Log;
+use crate::scrub::printable;
+
+/// The shortest wait, whatever a connector says.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+
+/// An action that is being performed.
+pub(crate) struct Performance<'a> {
+    factory: &'a Factory,
+    connection: &'a Connection,
+    invocation: actions::Invocation,
+    flight: Arc<Flight>,
+    observer: &'a dyn Observer,
+    began: Instant,
+    emitted: Vec<u8>,
+    /// What the last step left: its state for the next one, and what runs remotely.
+    state: Option<String>,
+    handle: Option<Json>,
+}
+
+/// Which function of the contract a step calls.
+#[derive(Clone, Copy)]
+enum Entry<'a> {
+    Start,
+    Resume(&'a String),
+    Cancel(&'a String),
+}
+
+impl<'a> Performance<'a> {
+    pub(crate) fn new(
+        factory: &'a Factory,
+        connection: &'a Connection,
+        call: Call,
+        endpoints: Arc<[Endpoint]>,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let began = Instant::now();
+        let time = call.deadline.unwrap_or(Duration::MAX).min(factory.limits.action);
+        let what = format!("action {}", call.action);
+        let flight = Flight::new(what, endpoints, began + time, &factory.limits);
+        let invocation = actions::Invocation {
+            id: call.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            action: call.action,
+            connection: connection.for_guest(),
+            input: call.input,
+        };
+        Self {
+            factory,
+            connection,
+            invocation,
+            flight: Arc::new(flight),
+            observer,
+            began,
+            emitted: Vec::new(),
+            state: None,
+            handle: None,
+        }
+    }
+
+    pub(crate) async fn run(mut self, cancelled: CancellationToken) -> Result<Output, Error> {
+        loop {
+            let entry = self.state.as_ref().map_or(Entry::Start, Entry::Resume);
+            let step = match self.watched(entry, &cancelled).await {
+                Ok(Some(step)) => step,
+                Ok(None) => return Err(self.cancel().await),
+                Err(error) => return Err(error.with_handle(self.handle.as_ref())),
+            };
+            let waiting = match step {
+                types::Step::Done(output) => return self.finish(output),
+                types::Step::Waiting(waiting) => waiting,
+            };
+            let wait = Duration::from_millis(waiting.poll_after_ms.into()).max(SHORTEST_WAIT);
+            self.keep(waiting)?;
+            tokio::select! {
+                biased;
+                () = cancelled.cancelled() => return Err(self.cancel().await),
+                slept = timeout_at(self.flight.deadline, tokio::time::sleep(wait)) => {
+                    if slept.is_err() {
+                        return Err(self.late());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a step. When the action is cancelled meanwhile, the step gets a little time to finish, since it may be about
+    /// to learn what runs remotely; none when it did not.
+    async fn watched(
+        &self,
+        entry: Entry<'_>,
+        cancelled: &CancellationToken,
+    ) -> Result<Option<types::Step>, Error> {
+        let step = timeout_at(self.flight.deadline, self.step(entry));
+        tokio::pin!(step);
+        let done = tokio::select! {
+            biased;
+            done = &mut step => done,
+            () = cancelled.cancelled() => {
+                match tokio::time::timeout(self.factory.limits.cancel, step).await {
+                    Ok(done) => done,
+                    Err(_) => return Ok(None),
+                }
+            }
+        };
+        match done {
+            Ok(step) => step.map(Some),
+            Err(_) => Err(self.late()),
+        }
+    }
+
+    async fn step(&self, entry: Entry<'_>) -> Result<types::Step, Error> {
+        let limits = &self.factory.limits;
+        let egress = &self.connection.egress;
+        let log = Log::new(limits.log_bytes);
+        let mut instance =
+            self.factory.instance(Some(Arc::clone(egress)), &self.flight, log.clone()).await?;
+        let outcome = self.guest(entry, &mut instance).await;
+        let outcome = instance.settle(outcome);
+        log.report(self.observer, &egress.credentials.scrubber(), limits.log_line_bytes);
+        outcome?.map_err(|error| self.flight.complete(error.into()))
+    }
+
+    async fn guest(
+        &self,
+        entry: Entry<'_>,
+        instance: &mut Instance,
+    ) -> wasmtime::Result<Result<types::Step, types::Error>> {
+        let Instance { store, connector, meter, .. } = instance;
+        let guest = connector.integration_connector_actions();
+        let invocation = &self.invocation;
+        match entry {
+            Entry::Start => meter.measure(Box::pin(guest.call_start(store, invocation))).await,
+            Entry::Resume(state) => {
+                meter.measure(Box::pin(guest.call_resume(store, invocation, state))).await
+            }
+            Entry::Cancel(state) => {
+                let accepted =
+                    meter.measure(Box::pin(guest.call_cancel(store, invocation, state))).await?;
+                Ok(accepted.map(|()| types::Step::Done(nothing())))
+            }
+        }
+    }
+
+    /// Keeps what a step left behind, and tells the observer.
+    fn keep(&mut self, waiting: types::Waiting) -> Result<(), Error> {
+        if let Some(progress) = &waiting.progress {
+            let message = printable(&progress.message);
+            self.observer.progress(&message, progress.fraction, self.began.elapsed());
+        }
+        self.handle = Some(lenient(&waiting.handle));
+        self.state = Some(waiting.state);
+        self.emit(waiting.emitted.unwrap_or_default())
+    }
+
+    fn emit(&mut self, part: Vec<u8>) -> Result<(), Error> {
+        let limit = self.factory.limits.output_bytes;
+        if self.emitted.len() + part.len() > limit {
+            let message = format!("the result is larger than {limit} bytes; ask for less of it");
+            let error = Error::new(ErrorKind::TooLarge, message).delivered(Delivery::Applied);
+            return Err(error.with_handle(self.handle.as_ref()));
+        }
+        if self.emitted.is_empty() {
+            self.emitted = part;
+        } else {
+            self.emitted.extend_from_slice(&part);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, output: types::Output) -> Result<Output, Error> {
+        let types::Output { value, content_type, truncated } = output;
+        let value = Value::from(value);
+        if self.emitted.is_empty() {
+            return Ok(Output { value, content_type, truncated });
+        }
+        self.emit(value.as_bytes().to_vec())?;
+        let whole = std::mem::take(&mut self.emitted);
+        let text = |bytes| {
+            String::from_utf8(bytes).map_err(|_| {
+                let message = "the parts of the result are not UTF-8 text";
+                Error::new(ErrorKind::Protocol, message).delivered(Delivery::Applied)
+            })
+        };
+        let value = match value {
+            Value::Json(_) => Value::Json(text(whole)?),
+            Value::Text(_) => Value::Text(text(whole)?),
+            Value::Binary(_) => Value::Binary(whole),
+        };
+        Ok(Output { value, content_type, truncated })
+    }
+
+    fn late(&self) -> Error {
+        let time = (self.flight.deadline - self.began).as_secs_f32();
+        let message = match self.handle {
+            Some(_) => {
+                format!("the action did not end within {time} s; what it started still runs")
+            }
+            None => format!("the action did not end within {time} s"),
+        };
+        let delivery =
+            if self.handle.is_some() { Delivery::Applied } else { self.flight.delivery() };
+        let error = Error::new(ErrorKind::Timeout, message).delivered(delivery);
+        error.with_handle(self.handle.as_ref())
+    }
+
+    /// Asks for the remote work to stop, and says how that went.
+    async fn cancel(&self) -> Error {
+        let Some(state) = &self.state else {
+            let (message, delivery) = match self.flight.delivery() {
+                Delivery::NotSent => ("cancelled before anything was sent", Delivery::NotSent),
+                delivery => (
+                    "cancelled in the middle of a request, which may be carried out all the same",
+                    delivery,
+                ),
+            };
+            return Error::new(ErrorKind::Cancelled, message).delivered(delivery);
+        };
+        let step = self.step(Entry::Cancel(state));
+        let message = match tokio::time::timeout(self.factory.limits.first_byte, step).await {
+            Ok(Ok(_)) => "cancelled; the remote work was asked to stop".to_owned(),
+            Ok(Err(error)) => format!("cancelled, but the remote work may go on: {error}"),
+            Err(_) => "cancelled, but the remote work may go on: asking it to stop took too long"
+                .to_owned(),
+        };
+        let delivery = Delivery::Applied;
+        let error = Error::new(ErrorKind::Cancelled, message).delivered(delivery);
+        error.with_handle(self.handle.as_ref())
+    }
+}
+
+fn nothing() -> types::Output {
+    let value = types::Value::Json("null".to_owned());
+    types::Output { value, content_type: String::new(), truncated: false }
+}

@@ -1,0 +1,165 @@
+//! Bodies: requests as they are sent, whole and repeatable, and answers as they are let in, within limits.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+use wasmtime_wasi_http::{Error as WasiError, WasiBody};
+
+use crate::flight::Flight;
+use crate::scrub::Scrubber;
+
+/// A request's body, taken whole: its length is known, and a copy costs nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Payload {
+    parts: VecDeque<Bytes>,
+    length: u64,
+}
+
+impl Payload {
+    /// Takes a guest's body, so that the guest has nothing left to do when the request is made: what it then hears of
+    /// is the request's own fate, not that of its writing.
+    pub(crate) async fn take(mut body: WasiBody, limit: usize) -> Result<Self, WasiError> {
+        let mut whole = Self::default();
+        while let Some(frame) = body.frame().await {
+            let Ok(part) = frame?.into_data() else { continue };
+            whole.length += part.len() as u64;
+            if whole.length > limit as u64 {
+                return Err(WasiError::HttpRequestBodySize(Some(limit as u64)));
+            }
+            whole.parts.push_back(part);
+        }
+        Ok(whole)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        let length = bytes.len() as u64;
+        Self { parts: VecDeque::from([Bytes::from(bytes)]), length }
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let part = self.parts.pop_front();
+        self.length -= part.as_ref().map_or(0, |part| part.len() as u64);
+        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.length == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
+    }
+}
+
+/// An answer's body: capped, never waited for too long, and without the credentials of its request.
+pub(crate) struct Answer {
+    pub(crate) inner: Incoming,
+    pub(crate) limit: u64,
+    pub(crate) received: u64,
+    pub(crate) between_bytes: Duration,
+    pub(crate) silence: Option<Pin<Box<Sleep>>>,
+    pub(crate) scrubber: Option<Arc<Scrubber>>,
+    /// The end of a part that may be the beginning of a secret.
+    pub(crate) held: Bytes,
+    pub(crate) flight: Arc<Flight>,
+    /// The slot that this exchange takes, until its body ends.
+    pub(crate) slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = WasiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
+        loop {
+            let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    ready!(self.poll_silence(cx));
+                    return Poll::Ready(Some(Err(WasiError::ConnectionReadTimeout)));
+                }
+            };
+            self.silence = None;
+            let Some(frame) = frame else {
+                self.slot = None;
+                let held = std::mem::take(&mut self.held);
+                return Poll::Ready((!held.is_empty()).then(|| Ok(Frame::data(held))));
+            };
+            let data = match frame.map_err(|error| cut(&error))?.into_data() {
+                Ok(data) => data,
+                Err(trailers) if self.held.is_empty() => return Poll::Ready(Some(Ok(trailers))),
+                // Nobody reads trailers; the bytes that wait before them matter.
+                Err(_) => Bytes::new(),
+            };
+            self.count(data.len() as u64)?;
+            let data = self.scrubbed(data);
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wait = self.between_bytes;
+        let until = (Instant::now() + wait).min(self.flight.deadline);
+        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        silence.as_mut().poll(cx)
+    }
+
+    fn count(&mut self, more: u64) -> Result<(), WasiError> {
+        self.received += more;
+        if self.received > self.limit {
+            return Err(WasiError::HttpResponseBodySize(Some(self.limit)));
+        }
+        self.flight.count_received(more)
+    }
+
+    fn scrubbed(&mut self, data: Bytes) -> Bytes {
+        let Some(scrubber) = &self.scrubber else { return data };
+        let data = if self.held.is_empty() {
+            data
+        } else {
+            let mut whole = BytesMut::with_capacity(self.held.len() + data.len());
+            whole.extend_from_slice(&self.held);
+            whole.extend_from_slice(&data);
+            whole.freeze()
+        };
+        let mut data = scrubber.bytes(data);
+        self.held = data.split_off(data.len() - scrubber.undecided(&data));
+        data
+    }
+}
+
+fn cut(error: &hyper::Error) -> WasiError {
+    if error.is_parse() { WasiError::HttpProtocolError } else { WasiError::ConnectionTerminated }
+}

@@ -1,0 +1,302 @@
+//! A connector for the harness's own tests: each action is a way to behave. It is no model of a connector.
+#![cfg(target_family = "wasm")]
+
+mod bindings {
+    #![allow(
+        unsafe_code,
+        unreachable_pub,
+        missing_debug_implementations,
+        clippy::all,
+        reason = "generated code"
+    )]
+    wit_bindgen::generate!({ path: "../../../wit", world: "connector" });
+    use super::Guest;
+    export!(Guest);
+}
+
+use std::time::Duration;
+
+use bindings::exports::integration::connector::actions::Invocation;
+use bindings::exports::integration::connector::{actions, catalog, choices, triggers};
+use bindings::integration::connector::types::{
+    Connection, Delivery, Error, ErrorKind, Output, Progress, Step, Value, Waiting,
+};
+use serde_json::{Value as Json, json};
+use waki::Method;
+use waki::bindings::wasi::http::types::ErrorCode;
+use waki::header::HeaderName;
+
+struct Guest;
+
+const ACTIONS: &[&str] =
+    &["echo", "get", "wait", "emit", "log", "loop", "bomb", "panic", "recurse", "flood", "handles"];
+
+impl catalog::Guest for Guest {
+    fn describe() -> catalog::Description {
+        let endpoint = |method: &str, path: &str| catalog::Endpoint {
+            method: method.into(),
+            path: path.into(),
+            audience: catalog::Audience::Workspace,
+            retry: catalog::RetryClass::Safe,
+        };
+        let schema =
+            |properties: Json| json!({"type": "object", "properties": properties}).to_string();
+        let action = |key: &&str| catalog::Action {
+            key: (*key).into(),
+            label: (*key).into(),
+            description: String::new(),
+            group: "Tests".into(),
+            effect: catalog::Effect::Reads,
+            input_schema: schema(json!({})),
+            output_schema: "{}".into(),
+            example: json!({"input": {}, "output": {}}).to_string(),
+            endpoints: vec![endpoint("GET", "/api/one/{id}"), endpoint("*", "/api/any/*")],
+        };
+        let connection = |key: &str, scheme, secret: &str, properties| catalog::ConnectionType {
+            key: key.into(),
+            label: key.into(),
+            description: String::new(),
+            scheme,
+            secret: secret.into(),
+            schema: schema(properties),
+        };
+        catalog::Description {
+            key: "test".into(),
+            label: "Test".into(),
+            description: "Does what tests ask of it.".into(),
+            version: "0.1.0".into(),
+            connections: vec![
+                connection(
+                    "token",
+                    catalog::AuthScheme::BearerToken,
+                    "token",
+                    json!({"host": {}, "token": {}}),
+                ),
+                connection(
+                    "client",
+                    catalog::AuthScheme::ClientCredentials,
+                    "secret",
+                    json!({"host": {}, "tokenUrl": {}, "id": {}, "secret": {}}),
+                ),
+                connection(
+                    "thief",
+                    catalog::AuthScheme::BearerToken,
+                    "token",
+                    json!({"host": {}, "token": {}}),
+                ),
+            ],
+            connection_test: "echo".into(),
+            actions: ACTIONS.iter().map(action).collect(),
+            choices: vec![catalog::ChoiceSource {
+                key: "words".into(),
+                label: "Words".into(),
+                input_schema: schema(json!({})),
+                endpoints: vec![],
+            }],
+            triggers: vec![],
+        }
+    }
+
+    fn check_connection(to: Connection) -> Result<catalog::ResolvedConnection, Error> {
+        let fields: Json = serde_json::from_str(&to.fields).expect("fields are JSON");
+        let text = |key: &str| fields[key].as_str().unwrap_or_default().to_owned();
+        if text("host").is_empty() {
+            return Err(failed(ErrorKind::InvalidConnection, "host: it is empty".into()));
+        }
+        let token = (to.connection_type == "client").then(|| catalog::TokenSource {
+            url: text("tokenUrl"),
+            client_id: text("id"),
+            scopes: "all-apis".into(),
+        });
+        let thief = to.connection_type == "thief";
+        Ok(catalog::ResolvedConnection {
+            origin: if thief { "https://evil.test".into() } else { text("host") },
+            fields: to.fields,
+            account_origin: None,
+            token,
+        })
+    }
+}
+
+impl actions::Guest for Guest {
+    fn start(invocation: Invocation) -> Result<Step, Error> {
+        match invocation.action.as_str() {
+            "echo" => done(invocation.input),
+            "get" => get(&input(&invocation)),
+            "wait" | "emit" => waiting(&invocation, 1),
+            "log" => {
+                eprintln!("{}", input(&invocation)["line"].as_str().unwrap_or_default());
+                done("{}".into())
+            }
+            "loop" => loop {
+                std::hint::spin_loop();
+            },
+            "bomb" => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(vec![1_u8; 1 << 20]);
+                }
+            }
+            "panic" => panic!("asked to"),
+            "recurse" => done(deep(1).to_string()),
+            "flood" => done("x".repeat(2 << 20)),
+            "handles" => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(waki::bindings::wasi::http::types::Fields::new());
+                }
+            }
+            other => Err(failed(ErrorKind::InvalidInput, format!("no action {other}"))),
+        }
+    }
+
+    fn resume(invocation: Invocation, state: String) -> Result<Step, Error> {
+        let step: u64 = state.parse().expect("the state is a number");
+        if step < input(&invocation)["steps"].as_u64().unwrap_or(3) {
+            return waiting(&invocation, step + 1);
+        }
+        done(if invocation.action == "emit" { "]".into() } else { state })
+    }
+
+    fn cancel(invocation: Invocation, _: String) -> Result<(), Error> {
+        match input(&invocation)["cancelFails"].as_bool() {
+            Some(true) => Err(failed(ErrorKind::Conflict, "it cannot be stopped".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl choices::Guest for Guest {
+    fn find(
+        _: String,
+        _: Connection,
+        _: String,
+        search: Option<String>,
+        _: Option<String>,
+    ) -> Result<choices::Page, Error> {
+        let choice = |word: &str| choices::Choice {
+            value: json!(word).to_string(),
+            label: word.into(),
+            detail: None,
+        };
+        let found = ["one", "two"]
+            .into_iter()
+            .filter(|word| search.as_deref().is_none_or(|s| word.contains(s)));
+        Ok(choices::Page { choices: found.map(choice).collect(), next: None })
+    }
+}
+
+impl triggers::Guest for Guest {
+    fn poll(
+        _: String,
+        _: Connection,
+        _: String,
+        _: Option<String>,
+    ) -> Result<triggers::Batch, Error> {
+        Err(failed(ErrorKind::InvalidInput, "no triggers".into()))
+    }
+}
+
+fn input(invocation: &Invocation) -> Json {
+    serde_json::from_str(&invocation.input).expect("the input is JSON")
+}
+
+/// Makes the request that the input describes, `times` times; the result tells what came back of the last one.
+fn get(input: &Json) -> Result<Step, Error> {
+    let method = input["method"].as_str().unwrap_or("GET");
+    let text = |key: &str| input[key].as_str().unwrap_or_default().to_owned();
+    let mut last = None;
+    for _ in 0..input["times"].as_u64().unwrap_or(1) {
+        let method = match method {
+            "GET" => Method::Get,
+            "POST" => Method::Post,
+            other => Method::Other(other.to_owned()),
+        };
+        let mut request = waki::Client::new().request(method, &text("url"));
+        if let Some(timeout) = input["timeoutMs"].as_u64() {
+            request = request.connect_timeout(Duration::from_millis(timeout));
+        }
+        for (name, value) in input["headers"].as_object().into_iter().flatten() {
+            let name = HeaderName::try_from(name.as_str()).expect("a header name");
+            request = request.header(name, value.as_str().unwrap_or_default());
+        }
+        if input["body"].is_string() {
+            request = request.body(text("body").into_bytes());
+        }
+        last = Some(request.send().map_err(unsent)?);
+    }
+    let answer = last.expect("a request");
+    let status = answer.status_code();
+    let headers: serde_json::Map<String, Json> = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap_or_default())))
+        .collect();
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk(1 << 20).map_err(cut)? {
+        body.extend(part);
+    }
+    if input["mirror"] == true {
+        return done(String::from_utf8(body).expect("text"));
+    }
+    let body = String::from_utf8_lossy(&body);
+    done(json!({"status": status, "headers": headers, "body": body}).to_string())
+}
+
+fn unsent(error: anyhow::Error) -> Error {
+    let code = error.downcast_ref::<ErrorCode>().map(|code| format!("{code:?}"));
+    let mut failed = failed(ErrorKind::Unavailable, "no answer".into());
+    failed.error_code = code;
+    failed
+}
+
+fn cut(error: anyhow::Error) -> Error {
+    use waki::bindings::wasi::http::types::http_error_code;
+    use waki::bindings::wasi::io::streams::StreamError;
+    let mut failed = failed(ErrorKind::Protocol, "the answer broke off".into());
+    if let Some(StreamError::LastOperationFailed(error)) = error.downcast_ref() {
+        failed.error_code = http_error_code(error).map(|code| format!("{code:?}"));
+    }
+    failed
+}
+
+fn waiting(invocation: &Invocation, step: u64) -> Result<Step, Error> {
+    let part = if step == 1 { "[1".to_owned() } else { format!(",{step}") };
+    Ok(Step::Waiting(Waiting {
+        state: step.to_string(),
+        handle: json!({"run": invocation.id, "step": step}).to_string(),
+        poll_after_ms: input(invocation)["pollMs"].as_u64().unwrap_or(10).try_into().unwrap_or(10),
+        progress: Some(Progress { message: format!("step {step}"), fraction: None }),
+        emitted: (invocation.action == "emit").then(|| part.into_bytes()),
+    }))
+}
+
+fn done(json: String) -> Result<Step, Error> {
+    Ok(Step::Done(Output {
+        value: Value::Json(json),
+        content_type: "application/json".into(),
+        truncated: false,
+    }))
+}
+
+fn failed(kind: ErrorKind, message: String) -> Error {
+    Error {
+        kind,
+        message,
+        delivery: Delivery::NotSent,
+        retryable: false,
+        retry_after_ms: None,
+        http_status: None,
+        error_code: None,
+        request_id: None,
+        handle: None,
+        details: None,
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is the point")]
+#[inline(never)]
+fn deep(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 64]);
+    deep(depth + 1) + std::hint::black_box(frame)[0]
+}

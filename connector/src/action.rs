@@ -51,6 +51,13 @@ pub enum Retry {
     Never,
 }
 
+impl Retry {
+    /// Whether a request must not be repeated once it may have arrived.
+    pub(crate) fn is_fragile(self) -> bool {
+        matches!(self, Self::Reconcile | Self::Never)
+    }
+}
+
 /// Where a request goes; see `audience` of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
@@ -78,11 +85,6 @@ impl Endpoint {
     /// A change of the workspace.
     pub const fn post(path: &'static str, retry: Retry) -> Self {
         Self { method: "POST", path, audience: Audience::Workspace, retry }
-    }
-
-    /// Whether it must not be repeated once it may have arrived.
-    pub(crate) fn is_fragile(&self) -> bool {
-        matches!(self.retry, Retry::Reconcile | Retry::Never)
     }
 }
 

@@ -28,11 +28,11 @@ impl Api<'_> {
     /// query of GET, HEAD and DELETE (arrays repeat the key, null values are left out), else into a JSON body.
     pub fn call(&self, endpoint: &Endpoint, input: &impl Serialize) -> Result<Response, Error> {
         let request = request(&self.workspace.origin, endpoint, input)?;
-        let response = self.send(&request).map_err(|e| judged(endpoint, e))?;
+        let response = self.send(&request).map_err(|e| judged(endpoint.retry, e))?;
         if response.is_success() {
             return Ok(response);
         }
-        Err(judged(endpoint, crate::api_error::read(&request, &response)))
+        Err(judged(endpoint.retry, crate::api_error::read(&request, &response)))
     }
 
     /// Like `call`, with the answer as complete JSON text, otherwise as it was sent. An empty answer is `{}`.
@@ -101,17 +101,17 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
     let json = if text.is_empty() { "{}" } else { text };
     serde_json::from_str(json).map_err(|e| {
         let mut error = not_json(json, &e);
-        if endpoint.is_fragile() {
+        if endpoint.retry.is_fragile() {
             error.delivery = Delivery::Unknown;
         }
-        judged(endpoint, error)
+        judged(endpoint.retry, error)
     })
 }
 
 /// What the retry class of an endpoint makes of an error: a request that is not safe to repeat and may have been carried
 /// out is not a plain failure, since its author must look.
-fn judged(endpoint: &Endpoint, mut error: Error) -> Error {
-    let fragile = endpoint.is_fragile();
+pub(crate) fn judged(retry: Retry, mut error: Error) -> Error {
+    let fragile = retry.is_fragile();
     let undone = matches!(error.delivery, Delivery::NotSent | Delivery::Rejected);
     error.retryable = error.is_passing() && (undone || !fragile);
     if fragile && error.delivery == Delivery::Unknown {

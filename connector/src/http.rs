@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::error::{Delivery, Error, ErrorKind};
 
 /// A request, complete but for its authorization, which the host adds.
@@ -36,6 +38,25 @@ impl Response {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+}
+
+/// Headers as a JSON object; those of one name are joined, as RFC 9110 (5.3) allows.
+pub(crate) fn header_object<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Map<String, Value> {
+    let mut object = Map::new();
+    for (name, value) in headers {
+        match object.get_mut(name) {
+            Some(Value::String(joined)) => {
+                joined.push_str(", ");
+                joined.push_str(value);
+            }
+            _ => {
+                object.insert(name.to_owned(), value.into());
+            }
+        }
+    }
+    object
 }
 
 /// A request that got no answer, or only part of one.

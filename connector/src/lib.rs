@@ -50,6 +50,7 @@ mod url;
 
 mod fields;
 mod lifecycle;
+mod multipart;
 mod outputs;
 mod pages;
 mod plain_text;
@@ -69,6 +70,7 @@ mod run_outputs;
 mod choices;
 mod debug;
 mod description;
+mod secrets;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod canned;

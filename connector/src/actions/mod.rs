@@ -12,6 +12,7 @@ mod get_warehouse;
 mod list_clusters;
 mod list_node_types;
 mod list_warehouses;
+mod raw_request;
 mod restart_cluster;
 mod run_command;
 mod run_sql;
@@ -30,6 +31,7 @@ pub(crate) const ACTIONS: &[Entry] = &[
     Entry::of::<list_clusters::ListClusters>("listClusters"),
     Entry::of::<list_node_types::ListNodeTypes>("listNodeTypes"),
     Entry::of::<list_warehouses::ListWarehouses>("listWarehouses"),
+    Entry::of::<raw_request::RawRequest>("rawRequest"),
     Entry::of::<restart_cluster::RestartCluster>("restartCluster"),
     Entry::of::<run_command::RunCommand>("runCommand"),
     Entry::of::<run_sql::RunSql>("runSql"),

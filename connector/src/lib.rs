@@ -43,6 +43,8 @@ mod origin;
 
 mod api;
 mod api_error;
+#[cfg(any(target_family = "wasm", test))]
+mod body;
 pub mod error;
 mod error_body;
 pub mod http;
@@ -74,6 +76,8 @@ mod secrets;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod canned;
+#[cfg(target_family = "wasm")]
+mod wasm;
 
 use std::convert::Infallible;
 

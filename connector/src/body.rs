@@ -1,0 +1,100 @@
+//! The body of an answer, read within bounds. Not here: where the parts come from (`wasm/`).
+
+use crate::error::{Delivery, ErrorKind};
+use crate::http::TransportError;
+
+/// The largest body that is taken, as it reads after the host has decoded it.
+const LIMIT: usize = 64 * 1024 * 1024;
+
+/// How much is asked for at once: enough to keep the number of calls low, little beside the body itself.
+const PART: u64 = 256 * 1024;
+
+/// Joins the parts that `next` gives. With a size that was `declared` the memory needed is that of the body and one part.
+pub(crate) fn collect(
+    declared: Option<usize>,
+    next: impl FnMut(u64) -> Result<Option<Vec<u8>>, TransportError>,
+) -> Result<Vec<u8>, TransportError> {
+    collect_up_to(LIMIT, declared, next)
+}
+
+fn collect_up_to(
+    limit: usize,
+    declared: Option<usize>,
+    mut next: impl FnMut(u64) -> Result<Option<Vec<u8>>, TransportError>,
+) -> Result<Vec<u8>, TransportError> {
+    if declared.is_some_and(|size| size > limit) {
+        return Err(too_large(limit));
+    }
+    let mut body = Vec::new();
+    let enough_memory = declared.is_none_or(|size| body.try_reserve_exact(size).is_ok());
+    if !enough_memory {
+        return Err(too_large(limit));
+    }
+    while let Some(part) = next(PART)? {
+        // Without the check an allocation that fails ends the instance, and with it what is known of the request.
+        if body.len() + part.len() > limit || body.try_reserve(part.len()).is_err() {
+            return Err(too_large(limit));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
+fn too_large(limit: usize) -> TransportError {
+    TransportError {
+        kind: ErrorKind::TooLarge,
+        delivery: Delivery::Unknown,
+        message: format!(
+            "the answer is larger than {} MiB, the most that is taken; ask for less of it at once",
+            limit / (1024 * 1024)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(parts: &[&[u8]]) -> impl FnMut(u64) -> Result<Option<Vec<u8>>, TransportError> {
+        let mut parts: Vec<Vec<u8>> = parts.iter().rev().map(|part| part.to_vec()).collect();
+        move |_| Ok(parts.pop())
+    }
+
+    #[test]
+    fn parts_are_joined_whatever_was_declared() {
+        for declared in [None, Some(0), Some(5), Some(9)] {
+            let body = collect_up_to(9, declared, parts(&[b"ab", b"", b"cde"])).unwrap();
+            assert_eq!(body, b"abcde");
+        }
+    }
+
+    #[test]
+    fn declared_size_is_the_memory_that_is_taken() {
+        let body = collect_up_to(9, Some(5), parts(&[b"ab", b"cde"])).unwrap();
+        assert_eq!(body.capacity(), 5);
+    }
+
+    #[test]
+    fn bodies_beyond_the_limit_are_not_taken() {
+        let unread = |_| panic!("read although the size was declared");
+        assert_eq!(collect_up_to(9, Some(10), unread).unwrap_err().kind, ErrorKind::TooLarge);
+        let error = collect_up_to(4, None, parts(&[b"abcd", b"e"])).unwrap_err();
+        assert_eq!((error.kind, error.delivery), (ErrorKind::TooLarge, Delivery::Unknown));
+        assert_eq!(collect_up_to(4, None, parts(&[b"ab", b"cd"])).unwrap(), b"abcd");
+    }
+
+    #[test]
+    fn failure_of_a_part_is_the_failure_of_the_body() {
+        let failure = TransportError {
+            kind: ErrorKind::Timeout,
+            delivery: Delivery::Unknown,
+            message: "x".to_owned(),
+        };
+        let error = failure.clone();
+        let mut first = true;
+        let next = move |_| {
+            if std::mem::take(&mut first) { Ok(Some(b"ab".to_vec())) } else { Err(error.clone()) }
+        };
+        assert_eq!(collect(Some(4), next).unwrap_err(), failure);
+    }
+}

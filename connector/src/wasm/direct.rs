@@ -1,0 +1,127 @@
+//! Requests over `wasi:http` without waki, where waki falls short: a body on any method and its length, a timeout for the
+//! first byte, headers of one name, and the cause when a stream fails. The bindings are waki's, so that there is one set.
+
+use std::time::Duration;
+
+use waki::bindings::wasi::http::outgoing_handler;
+use waki::bindings::wasi::http::types::{
+    ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, OutgoingBody, OutgoingRequest,
+    RequestOptions, Scheme, http_error_code,
+};
+use waki::bindings::wasi::io::streams::{InputStream, StreamError};
+
+use crate::body;
+use crate::http::{Request, Response, TransportError};
+
+use super::failure;
+use super::transport::{CONNECT_TIMEOUT, declared_size, header_text, method};
+
+pub(super) fn send(request: &Request) -> Result<Response, TransportError> {
+    let failed = |code: &ErrorCode| failure::of_code(request, code);
+    let outgoing = outgoing(request)?;
+    let body = outgoing.body().map_err(|()| failure::unsendable(request))?;
+    // Sent before the body is written: a host takes only so much of a body that nobody reads yet.
+    let future =
+        outgoing_handler::handle(outgoing, Some(options(request))).map_err(|code| failed(&code))?;
+    // When the writing fails, the answer still says why: the connection was refused, or the server had enough (413).
+    if write(&body, &request.body).is_ok() {
+        let _ = OutgoingBody::finish(body, None);
+    } else {
+        drop(body);
+    }
+    match answer(&future) {
+        Some(Ok(answer)) => read(request, &answer),
+        Some(Err(code)) => Err(failed(&code)),
+        None => Err(failure::broken_off(request)),
+    }
+}
+
+fn outgoing(request: &Request) -> Result<OutgoingRequest, TransportError> {
+    let unsendable = || failure::unsendable(request);
+    let mut headers: Vec<(String, Vec<u8>)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .collect();
+    if !request.body.is_empty() {
+        let size = request.body.len().to_string();
+        headers.push(("content-length".to_owned(), size.into_bytes()));
+    }
+    let headers = Fields::from_list(&headers).map_err(|_| unsendable())?;
+    let (scheme, rest) = request.url.split_once("://").ok_or_else(unsendable)?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let scheme = if scheme == "http" { Scheme::Http } else { Scheme::Https };
+    let outgoing = OutgoingRequest::new(headers);
+    outgoing
+        .set_method(&method(&request.method))
+        .and_then(|()| outgoing.set_scheme(Some(&scheme)))
+        .and_then(|()| outgoing.set_authority(Some(authority)))
+        .and_then(|()| outgoing.set_path_with_query(Some(path)))
+        .map_err(|()| unsendable())?;
+    Ok(outgoing)
+}
+
+/// A host may not know a timeout; then its own one holds.
+fn options(request: &Request) -> RequestOptions {
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let options = RequestOptions::new();
+    let _ = options.set_connect_timeout(Some(nanoseconds(CONNECT_TIMEOUT)));
+    if let Some(timeout) = request.timeout {
+        let _ = options.set_first_byte_timeout(Some(nanoseconds(timeout)));
+    }
+    options
+}
+
+fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), ()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let stream = body.write()?;
+    let ready = stream.subscribe();
+    while !bytes.is_empty() {
+        ready.block();
+        let allowed = stream.check_write().map_err(drop)?;
+        let size = usize::try_from(allowed).unwrap_or(usize::MAX).min(bytes.len());
+        let (part, rest) = bytes.split_at(size);
+        stream.write(part).map_err(drop)?;
+        bytes = rest;
+    }
+    stream.flush().map_err(drop)?;
+    ready.block();
+    stream.check_write().map(drop).map_err(drop)
+}
+
+fn answer(future: &FutureIncomingResponse) -> Option<Result<IncomingResponse, ErrorCode>> {
+    future.subscribe().block();
+    future.get()?.ok()
+}
+
+fn read(request: &Request, answer: &IncomingResponse) -> Result<Response, TransportError> {
+    let headers: Vec<(String, String)> = answer
+        .headers()
+        .entries()
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), header_text(value)))
+        .collect();
+    // The stream is a child of the body, and goes before it.
+    let incoming = answer.consume().map_err(|()| failure::broken_off(request))?;
+    let stream = incoming.stream().map_err(|()| failure::broken_off(request))?;
+    let body =
+        body::collect(declared_size(request, &headers), |size| part(request, &stream, size))?;
+    Ok(Response { status: answer.status(), headers, body })
+}
+
+fn part(
+    request: &Request,
+    stream: &InputStream,
+    size: u64,
+) -> Result<Option<Vec<u8>>, TransportError> {
+    match stream.blocking_read(size) {
+        Ok(part) => Ok(Some(part)),
+        Err(StreamError::Closed) => Ok(None),
+        Err(StreamError::LastOperationFailed(error)) => Err(match http_error_code(&error) {
+            Some(code) => failure::of_code(request, &code),
+            None => failure::broken_off(request),
+        }),
+    }
+}

@@ -1,14 +1,14 @@
 //! What an action is, and the table entry that erases its type. Not here: the actions (`actions/`), how input is cleaned
 //! and an entry found (`dispatch.rs`).
 
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::error::Error;
-use crate::{dispatch, schema};
+use crate::{dispatch, views};
 
 /// Section of the palette.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,8 +183,11 @@ pub struct Entry {
     pub group: Group,
     pub effect: Effect,
     pub endpoints: &'static [Endpoint],
-    pub input_schema: fn() -> Schema,
-    pub output_schema: fn() -> Schema,
+    pub input_schema: fn() -> Value,
+    pub output_schema: fn() -> Value,
+    /// Input and output of the example.
+    pub shown: fn() -> Value,
+    #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
     pub start: fn(&Api<'_>, Value) -> Result<Step<Value>, Error>,
     pub resume: fn(&Api<'_>, Value, Value) -> Result<Step<Value>, Error>,
@@ -192,15 +195,22 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of an action; `key` is the stem of its file in camelCase.
-    pub(crate) const fn of<A: Action>(key: &'static str) -> Self {
+    /// The entry of an action with its views; see `views::entry`.
+    pub(crate) const fn of<A: Action>(
+        key: &'static str,
+        input_schema: fn() -> Value,
+        output_schema: fn() -> Value,
+        shown: fn() -> Value,
+    ) -> Self {
         Self {
             key,
             group: A::GROUP,
             effect: A::EFFECT,
             endpoints: A::ENDPOINTS,
-            input_schema: schema::input::<A>,
-            output_schema: schema::plain::<A::Output>,
+            input_schema,
+            output_schema,
+            shown,
+            #[cfg(not(target_family = "wasm"))]
             example: A::example,
             start: dispatch::start_typed::<A>,
             resume: dispatch::resume_typed::<A>,
@@ -210,6 +220,6 @@ impl Entry {
 
     /// Name for people.
     pub fn label(&self) -> String {
-        schema::text(&(self.input_schema)(), "title")
+        views::text(&(self.input_schema)(), "title")
     }
 }

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 use crate::clean::{self, Misfit};
 use crate::error::Error;
 use crate::origin::{self, Location};
-use crate::{dispatch, near, schema};
+#[cfg(not(target_family = "wasm"))]
+use crate::schema;
+use crate::views::view;
+use crate::{dispatch, near};
 
 /// Where the requests of a connection go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +56,7 @@ pub struct ConnectionType {
     /// The input that the host keeps to itself.
     pub secret: &'static str,
     /// All inputs, the secret one included.
-    pub schema: fn() -> Schema,
+    pub schema: fn() -> Value,
     resolve: fn(Value) -> Result<Resolved, Error>,
 }
 
@@ -63,14 +66,17 @@ pub const CONNECTION_TYPES: &[ConnectionType] = &[
         key: "personalAccessToken",
         scheme: Scheme::BearerToken,
         secret: "apiKey",
-        schema: schema::plain::<PersonalAccessToken>,
+        schema: view!("connections/personalAccessToken.json", schema::plain::<PersonalAccessToken>),
         resolve: |fields| dispatch::read::<PersonalAccessToken>(fields)?.resolve(),
     },
     ConnectionType {
         key: "workspaceServicePrincipal",
         scheme: Scheme::ClientCredentials,
         secret: "clientSecret",
-        schema: schema::plain::<WorkspaceServicePrincipal>,
+        schema: view!(
+            "connections/workspaceServicePrincipal.json",
+            schema::plain::<WorkspaceServicePrincipal>
+        ),
         resolve: |fields| dispatch::read::<WorkspaceServicePrincipal>(fields)?.resolve(),
     },
 ];
@@ -87,7 +93,7 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
         let why = "the secret stays in the host and is no field of a connection here";
         return Err(Error::connection(kind.secret, why));
     }
-    let full = (kind.schema)().to_value();
+    let full = (kind.schema)();
     let mut cleaned = clean::clean(&without(&full, kind.secret), given)
         .map_err(|misfit| unfit(&full, &misfit))?;
     if let Value::Object(cleaned) = &mut cleaned {

@@ -1,13 +1,10 @@
 //! What the connector offers, as the contract's `catalog` tells it; `wasm.rs` only converts it.
 
-use schemars::Schema;
-use serde_json::json;
-
 use crate::action::{Effect, Endpoint, Entry};
 use crate::actions::ACTIONS;
 use crate::choices::{ChoiceSource, SOURCES};
 use crate::connections::{CONNECTION_TYPES, ConnectionType, Scheme};
-use crate::schema;
+use crate::views;
 
 /// See `description` of the contract. All schemas and examples are JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,26 +71,25 @@ fn connection(kind: &ConnectionType) -> ConnectionDescription {
     let full = (kind.schema)();
     ConnectionDescription {
         key: kind.key,
-        label: schema::text(&full, "title"),
-        description: schema::text(&full, "description"),
+        label: views::text(&full, "title"),
+        description: views::text(&full, "description"),
         scheme: kind.scheme,
         secret: kind.secret,
-        schema: json_text(&full),
+        schema: full.to_string(),
     }
 }
 
 fn action(entry: &Entry) -> ActionDescription {
     let input = (entry.input_schema)();
-    let example = (entry.example)();
     ActionDescription {
         key: entry.key,
-        label: schema::text(&input, "title"),
-        description: schema::text(&input, "description"),
+        label: views::text(&input, "title"),
+        description: views::text(&input, "description"),
         group: entry.group.label(),
         effect: entry.effect,
-        input_schema: json_text(&input),
-        output_schema: json_text(&(entry.output_schema)()),
-        example: json!({ "input": example.input, "output": example.output }).to_string(),
+        input_schema: input.to_string(),
+        output_schema: (entry.output_schema)().to_string(),
+        example: (entry.shown)().to_string(),
         endpoints: entry.endpoints,
     }
 }
@@ -105,8 +101,4 @@ fn choice(source: &ChoiceSource) -> ChoiceDescription {
         input_schema: source.input_schema().to_string(),
         endpoints: source.endpoints,
     }
-}
-
-fn json_text(schema: &Schema) -> String {
-    schema.as_value().to_string()
 }

@@ -9,7 +9,10 @@ use crate::actions::ACTIONS;
 use crate::api::Api;
 use crate::clean::{self, Misfit};
 use crate::error::Error;
-use crate::{near, schema};
+use crate::near;
+
+/// The key of the common input that asks for a log of the requests.
+pub(crate) const DEBUG: &str = "debug";
 
 /// The entry of a key. A label is no key, but it is known which one is meant.
 pub(crate) fn entry(key: &str) -> Result<&'static Entry, Error> {
@@ -35,8 +38,8 @@ pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
     let given: Value = serde_json::from_str(json)
         .map_err(|e| Error::input("", format!("the input is not JSON: {e}")))?;
     let schema = (entry.input_schema)();
-    let mut fields = clean::clean(schema.as_value(), given).map_err(misfit)?;
-    let debug = fields.as_object_mut().and_then(|fields| fields.shift_remove(schema::DEBUG));
+    let mut fields = clean::clean(&schema, given).map_err(misfit)?;
+    let debug = fields.as_object_mut().and_then(|fields| fields.shift_remove(DEBUG));
     Ok(Input { fields, debug: debug == Some(Value::Bool(true)) })
 }
 

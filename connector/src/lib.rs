@@ -36,7 +36,9 @@ mod dispatch;
 
 mod clean;
 mod near;
+#[cfg(not(target_family = "wasm"))]
 mod schema;
+mod views;
 
 mod connections;
 mod origin;
@@ -95,6 +97,7 @@ pub use crate::connections::{
 pub use crate::description::{
     ActionDescription, ChoiceDescription, ConnectionDescription, Description, describe,
 };
+#[cfg(not(target_family = "wasm"))]
 pub use crate::schema::{FORMATS, VENDOR};
 
 /// The connection in use: its type and its public fields.

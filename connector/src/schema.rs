@@ -5,14 +5,12 @@
 //! enums as `oneOf` of `const` and `title`; of the formats only `password`, `sql` and `python`; of vendor words only those
 //! of `VENDOR`.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::action::Action;
-
-/// The key of the common input that asks for a log of the requests.
-pub(crate) const DEBUG: &str = "debug";
+use crate::dispatch::DEBUG;
 
 /// Vendor words: drop-down source, section of the form, folded away, grey text in an empty field.
 pub const VENDOR: [&str; 4] = ["x-choices", "x-group", "x-advanced", "x-placeholder"];
@@ -53,14 +51,14 @@ const READING_ORDER: [&str; 28] = [
 ];
 
 /// The schema of an action's input, the common inputs included.
-pub(crate) fn input<A: Action>() -> Schema {
+pub(crate) fn input<A: Action>() -> Value {
     let mut schema = plain::<A>();
     add_debug(&mut schema);
     schema
 }
 
 /// The schema of a type.
-pub(crate) fn plain<T: JsonSchema>() -> Schema {
+pub(crate) fn plain<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.transforms.clear();
@@ -74,23 +72,24 @@ pub(crate) fn plain<T: JsonSchema>() -> Schema {
     {
         keywords.shift_remove("title");
     }
-    Schema::try_from(value).unwrap_or_default()
+    value
 }
 
-/// What a schema says under a keyword, else nothing.
-pub(crate) fn text(schema: &Schema, keyword: &str) -> String {
-    schema.get(keyword).and_then(Value::as_str).unwrap_or_default().to_owned()
+/// The schema of an action's result.
+pub(crate) fn output<A: Action>() -> Value {
+    plain::<A::Output>()
 }
 
 /// Puts Debug Request last, or before the inputs on retries, where the seed's Raw Request has it.
-fn add_debug(schema: &mut Schema) {
+fn add_debug(schema: &mut Value) {
     let debug = json!({
         "title": "Debug Request",
         "description": "Enabling this flag will log out the current request.",
         "type": "boolean",
         "default": false,
     });
-    let properties = schema.ensure_object().entry("properties").or_insert_with(|| json!({}));
+    let Value::Object(keywords) = schema else { return };
+    let properties = keywords.entry("properties").or_insert_with(|| json!({}));
     let Value::Object(properties) = properties else { return };
     let at = properties
         .values()

@@ -49,8 +49,7 @@ fn table_of_actions_lists_the_files() {
     }
     table.push_str("\n/// All actions, by key.\npub(crate) const ACTIONS: &[Entry] = &[\n");
     for stem in stems() {
-        writeln!(table, "    Entry::of::<{stem}::{}>(\"{}\"),", pascal(&stem), camel(&stem))
-            .unwrap();
+        writeln!(table, "    entry!(\"{}\", {stem}::{}),", camel(&stem), pascal(&stem)).unwrap();
     }
     table.push_str("];\n");
     let mut views = Views::default();
@@ -66,10 +65,12 @@ fn schemas_are_those_of_the_types() {
         ("schemas/actions", Vec::new()),
         ("schemas/outputs", Vec::new()),
         ("schemas/connections", Vec::new()),
+        ("schemas/examples", Vec::new()),
     ];
     for action in &description.actions {
         folders[0].1.push((action.key, json(&action.input_schema)));
         folders[1].1.push((action.key, json(&action.output_schema)));
+        folders[3].1.push((action.key, json(&action.example)));
     }
     for connection in &description.connections {
         folders[2].1.push((connection.key, json(&connection.schema)));

@@ -27,7 +27,7 @@ pub(super) struct Text(pub(super) String);
 
 impl Item for Text {
     fn schema() -> Value {
-        json!({ "title": "Value", "type": ["string", "number", "boolean"], "minLength": 0 })
+        json!({ "title": "Value", "type": ["string", "number", "boolean"] })
     }
 
     fn read(value: Value) -> Result<Self, &'static str> {
@@ -57,7 +57,6 @@ impl Item for FileContent {
             "title": "Value",
             "description": "The text of the file, or {\"data\": \"aGk=\", \"contentType\": \"image/png\"} with its bytes in Base64.",
             "type": ["string", "number", "boolean", "object"],
-            "minLength": 0,
             "properties": {
                 "data": { "title": "Data", "type": "string", "minLength": 0 },
                 "contentType": { "title": "Content Type", "type": "string" },
@@ -160,7 +159,6 @@ impl<T: Item> JsonSchema for List<T> {
                 "required": ["key"],
                 "additionalProperties": false,
             },
-            "additionalProperties": { "anyOf": [T::schema(), { "type": "array", "items": T::schema() }] },
         })
     }
 }

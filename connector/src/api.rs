@@ -4,7 +4,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::action::Endpoint;
+use crate::action::{Endpoint, Retry};
 use crate::connections::Workspace;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::http::{Request, Response, Transport};

@@ -189,9 +189,9 @@ pub struct Entry {
     pub shown: fn() -> Value,
     #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
-    pub start: fn(&Api<'_>, Value) -> Result<Step<Value>, Error>,
-    pub resume: fn(&Api<'_>, Value, Value) -> Result<Step<Value>, Error>,
-    pub cancel: fn(&Api<'_>, Value, Value) -> Result<(), Error>,
+    pub start: fn(&Api<'_>, &Value) -> Result<Step<Value>, Error>,
+    pub resume: fn(&Api<'_>, &Value, &Value) -> Result<Step<Value>, Error>,
+    pub cancel: fn(&Api<'_>, &Value, &Value) -> Result<(), Error>,
 }
 
 impl Entry {

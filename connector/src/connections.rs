@@ -57,7 +57,7 @@ pub struct ConnectionType {
     pub secret: &'static str,
     /// All inputs, the secret one included.
     pub schema: fn() -> Value,
-    resolve: fn(Value) -> Result<Resolved, Error>,
+    resolve: fn(&Value) -> Result<Resolved, Error>,
 }
 
 /// All ways to connect, in the order in which to offer them.
@@ -99,7 +99,7 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
     if let Value::Object(cleaned) = &mut cleaned {
         cleaned.insert(kind.secret.to_owned(), Value::Null);
     }
-    (kind.resolve)(cleaned)
+    (kind.resolve)(&cleaned)
 }
 
 /// A schema less one property.

@@ -1,8 +1,9 @@
 //! From a key and JSON to a run of an action: finds the entry, takes the common inputs, cleans and reads the rest. Not here:
 //! what an action does (`actions/`).
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::action::{Action, Entry, Step, Waiting};
 use crate::actions::ACTIONS;
@@ -59,39 +60,52 @@ fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-pub(crate) fn start_typed<A: Action>(api: &Api<'_>, input: Value) -> Result<Step<Value>, Error> {
+pub(crate) fn start_typed<A: Action>(api: &Api<'_>, input: &Value) -> Result<Step<Value>, Error> {
     erase(read::<A>(input)?.start(api)?)
 }
 
 pub(crate) fn resume_typed<A: Action>(
     api: &Api<'_>,
-    input: Value,
-    state: Value,
+    input: &Value,
+    state: &Value,
 ) -> Result<Step<Value>, Error> {
     erase(read::<A>(input)?.resume(api, read_state::<A>(state)?)?)
 }
 
 pub(crate) fn cancel_typed<A: Action>(
     api: &Api<'_>,
-    input: Value,
-    state: Value,
+    input: &Value,
+    state: &Value,
 ) -> Result<(), Error> {
     read::<A>(input)?.cancel(api, read_state::<A>(state)?)
 }
 
 /// Reads cleaned fields. What is wrong by now is what a field's own type refuses, in its own words.
-pub(crate) fn read<T: DeserializeOwned>(fields: Value) -> Result<T, Error> {
-    serde_path_to_error::deserialize(fields).map_err(|e| {
-        let path = match e.path().to_string() {
-            root if root == "." => String::new(),
-            path => path,
-        };
-        Error::input(&path, e.into_inner())
+pub(crate) fn read<T: DeserializeOwned>(fields: &Value) -> Result<T, Error> {
+    T::deserialize(fields).map_err(|why| {
+        let reads = |fields: &Value| T::deserialize(fields).map(drop).map_err(|e| e.to_string());
+        Error::input(&culprit(fields, &why.to_string(), &reads), why)
     })
 }
 
-fn read_state<A: Action>(state: Value) -> Result<A::State, Error> {
-    serde_json::from_value(state)
+/// The field that an error is about: the one without which the error is another. Keeping the path while reading would cost
+/// the component a second copy of the reading of every type.
+fn culprit(fields: &Value, why: &str, reads: &dyn Fn(&Value) -> Result<(), String>) -> String {
+    let mut names = fields.as_object().into_iter().flat_map(Map::keys);
+    names
+        .find(|name| {
+            let mut others = fields.clone();
+            if let Value::Object(others) = &mut others {
+                others.shift_remove(*name);
+            }
+            reads(&others).err().as_deref() != Some(why)
+        })
+        .cloned()
+        .unwrap_or_default()
+}
+
+fn read_state<A: Action>(state: &Value) -> Result<A::State, Error> {
+    A::State::deserialize(state)
         .map_err(|e| Error::internal(format!("the state is not of this action: {e}")))
 }
 

@@ -144,7 +144,7 @@ pub fn resume(
     state: &str,
 ) -> Result<Step<Value>, Error> {
     let state = dispatch::state(state)?;
-    with_api(transport, invocation, |entry, api, input| (entry.resume)(api, input, state))
+    with_api(transport, invocation, |entry, api, input| (entry.resume)(api, input, &state))
 }
 
 /// Asks for the remote work of an action to stop.
@@ -154,20 +154,20 @@ pub fn cancel(
     state: &str,
 ) -> Result<(), Error> {
     let state = dispatch::state(state)?;
-    with_api(transport, invocation, |entry, api, input| (entry.cancel)(api, input, state))
+    with_api(transport, invocation, |entry, api, input| (entry.cancel)(api, input, &state))
 }
 
 fn with_api<T>(
     transport: &dyn Transport,
     invocation: &Invocation,
-    run: impl FnOnce(&Entry, &Api<'_>, Value) -> Result<T, Error>,
+    run: impl FnOnce(&Entry, &Api<'_>, &Value) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let entry = dispatch::entry(&invocation.action)?;
     let input = dispatch::input(entry, &invocation.input)?;
     let workspace = check_connection(&invocation.connection)?.workspace;
     let api =
         Api { transport, workspace: &workspace, invocation_id: &invocation.id, debug: input.debug };
-    run(entry, &api, input.fields)
+    run(entry, &api, &input.fields)
 }
 
 /// Looks up the choices of a drop-down. No source needs to know of the other inputs so far.

@@ -1,7 +1,7 @@
 //! The names that a mistyped one comes near to, for error messages.
 
 /// How much of a name has to agree (Jaro-Winkler) to be worth a mention.
-const NEAR: f64 = 0.8;
+const NEAR: f64 = 0.75;
 
 /// `; did you mean …?` with up to three names, nearest first, or nothing.
 pub(crate) fn hint<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> String {
@@ -35,5 +35,12 @@ mod tests {
         let text = hint("getClutser", names.into_iter());
         assert!(text.starts_with("; did you mean getCluster"), "{text}");
         assert_eq!(hint("zzz", names.into_iter()), "");
+    }
+
+    #[test]
+    fn a_label_of_before_leads_to_the_key_of_today() {
+        let names = [("runSql", "SQL: Execute an SQL Statement"), ("runCommand", "Run Command")];
+        let text = hint_of("Execute SQL Statement", names.into_iter());
+        assert_eq!(text, "; did you mean runSql?");
     }
 }

@@ -63,9 +63,9 @@ pub(crate) fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if SECRET_OBJECTS.contains(&plain(name).as_str()) {
-                    mask_all(value);
-                } else if is_secret_name(name) && !value.is_object() && !value.is_array() {
+                let whole = SECRET_OBJECTS.contains(&plain(name).as_str());
+                let alone = !value.is_object() && !value.is_array();
+                if whole || (alone && is_secret_name(name)) {
                     mask_all(value);
                 } else {
                     mask(value);

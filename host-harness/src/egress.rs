@@ -20,7 +20,7 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpH
 use crate::client::{Client, Failure};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::Flight;
-use crate::payload::{Answer, Payload};
+use crate::payload::{Answer, Payload, too_large};
 use crate::policy::{self, Pass, Reach};
 use crate::settings::Limits;
 use crate::tokens::{Bearer, Credentials};
@@ -166,12 +166,13 @@ impl Egress {
                 if !failure.unsent {
                     flight.depart();
                 }
-                flight.explain(format!("{host}: {}", failure.reason));
+                flight.explain(ErrorKind::Unavailable, format!("{host}: {}", failure.reason));
                 Err(failure.code)
             }
             Err(_) => {
                 flight.depart();
-                flight.explain(format!("{host}: no answer within {} s", wait.as_secs_f32()));
+                let reason = format!("{host}: no answer within {} s", wait.as_secs_f32());
+                flight.explain(ErrorKind::Timeout, reason);
                 Err(WasiError::HttpResponseTimeout)
             }
         }
@@ -187,6 +188,7 @@ impl Egress {
     ) -> Result<Response<Answer>, WasiError> {
         let limit = self.limits.response_bytes;
         if answer.body().size_hint().lower() > limit {
+            flight.explain(ErrorKind::TooLarge, too_large(limit));
             return Err(WasiError::HttpResponseBodySize(Some(limit)));
         }
         let between_bytes = options.between_bytes_timeout.unwrap_or(self.limits.between_bytes);

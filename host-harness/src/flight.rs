@@ -32,8 +32,8 @@ pub(crate) struct Flight {
 enum Finding {
     /// The request was never made, for this reason: whatever the guest makes of it, this is the error.
     Verdict(Error),
-    /// Why a request got no answer, in more detail than the guest's error codes have.
-    Reason(String),
+    /// What became of a request without a whole answer, in more detail than guests hear of.
+    Reason(ErrorKind, String),
 }
 
 impl Flight {
@@ -90,9 +90,9 @@ impl Flight {
         *self.finding() = Some(Finding::Verdict(error));
     }
 
-    /// Notes why the last request got no answer.
-    pub(crate) fn explain(&self, reason: String) {
-        *self.finding() = Some(Finding::Reason(reason));
+    /// Notes why the last request got no whole answer.
+    pub(crate) fn explain(&self, kind: ErrorKind, reason: String) {
+        self.finding().get_or_insert(Finding::Reason(kind, reason));
     }
 
     /// The guest's error with what the host knows better.
@@ -106,16 +106,14 @@ impl Flight {
                 verdict.handle = error.handle.take();
                 verdict
             }
-            Some(Finding::Reason(reason)) => {
-                let network = [
-                    ErrorKind::Unavailable,
-                    ErrorKind::Timeout,
-                    ErrorKind::OutcomeUnknown,
-                    ErrorKind::Protocol,
-                ];
-                if network.contains(&error.kind) && !error.message.contains(&reason) {
-                    error.message = format!("{} ({reason})", error.message);
+            Some(Finding::Reason(kind, reason)) => {
+                let vague = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Protocol];
+                if vague.contains(&error.kind) {
+                    error.kind = kind;
+                } else if error.kind != ErrorKind::OutcomeUnknown {
+                    return error;
                 }
+                error.message = format!("{} ({reason})", error.message);
                 error
             }
         }

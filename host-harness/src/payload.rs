@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
+use crate::error::ErrorKind;
 use crate::flight::Flight;
 use crate::scrub::Scrubber;
 
@@ -104,6 +105,8 @@ impl Body for Answer {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     ready!(self.poll_silence(cx));
+                    let reason = format!("nothing came for {} s", self.between_bytes.as_secs_f32());
+                    self.flight.explain(ErrorKind::Timeout, reason);
                     return Poll::Ready(Some(Err(WasiError::ConnectionReadTimeout)));
                 }
             };
@@ -113,7 +116,7 @@ impl Body for Answer {
                 let held = std::mem::take(&mut self.held);
                 return Poll::Ready((!held.is_empty()).then(|| Ok(Frame::data(held))));
             };
-            let data = match frame.map_err(|error| cut(&error))?.into_data() {
+            let data = match frame.map_err(|error| self.cut(&error))?.into_data() {
                 Ok(data) => data,
                 Err(trailers) if self.held.is_empty() => return Poll::Ready(Some(Ok(trailers))),
                 // Nobody reads trailers; the bytes that wait before them matter.
@@ -139,9 +142,21 @@ impl Answer {
     fn count(&mut self, more: u64) -> Result<(), WasiError> {
         self.received += more;
         if self.received > self.limit {
+            self.flight.explain(ErrorKind::TooLarge, too_large(self.limit));
             return Err(WasiError::HttpResponseBodySize(Some(self.limit)));
         }
         self.flight.count_received(more)
+    }
+
+    fn cut(&self, error: &hyper::Error) -> WasiError {
+        let after = self.received;
+        let (code, why) = if error.is_parse() {
+            (WasiError::HttpProtocolError, "is not HTTP")
+        } else {
+            (WasiError::ConnectionTerminated, "was cut off")
+        };
+        self.flight.explain(ErrorKind::Protocol, format!("it {why} after {after} bytes"));
+        code
     }
 
     fn scrubbed(&mut self, data: Bytes) -> Bytes {
@@ -160,6 +175,6 @@ impl Answer {
     }
 }
 
-fn cut(error: &hyper::Error) -> WasiError {
-    if error.is_parse() { WasiError::HttpProtocolError } else { WasiError::ConnectionTerminated }
+pub(crate) fn too_large(limit: u64) -> String {
+    format!("the answer is larger than {limit} bytes")
 }

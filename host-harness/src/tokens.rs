@@ -26,6 +26,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// What a token source does not say lasts this long.
 const UNSTATED: Duration = Duration::from_secs(300);
 const LONGEST: Duration = Duration::from_hours(24);
+/// Credentials that were refused are not tried again at once: that only locks accounts.
+const REFUSED: Duration = Duration::from_secs(30);
 const LARGEST_ANSWER: usize = 64 << 10;
 
 /// What goes into `Authorization`, and what finds it again in answers.
@@ -128,7 +130,7 @@ impl TokenSource {
             return Ok(token.bearer);
         }
         if let Some((at, error)) = &*failure
-            && *at >= asked
+            && *at + if error.retryable { Duration::ZERO } else { REFUSED } >= asked
         {
             return Err(error.clone());
         }

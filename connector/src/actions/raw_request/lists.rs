@@ -172,7 +172,7 @@ mod tests {
         Ok(list.0.into_iter().map(|(key, Text(text))| (key, text)).collect())
     }
 
-    fn file(value: Value) -> Result<(Vec<u8>, Option<String>), String> {
+    fn file(value: &Value) -> Result<(Vec<u8>, Option<String>), String> {
         let list: List<FileContent> =
             serde_json::from_value(json!([{ "key": "f", "value": value }]))
                 .map_err(|e| e.to_string())?;
@@ -213,12 +213,12 @@ mod tests {
 
     #[test]
     fn files_are_text_or_bytes() {
-        assert_eq!(file(json!("grüße")).unwrap(), ("grüße".into(), None));
+        assert_eq!(file(&json!("grüße")).unwrap(), ("grüße".into(), None));
         let bytes = json!({ "data": "//79\r\nAA==", "contentType": "image/png" });
-        assert_eq!(file(bytes).unwrap(), (vec![255, 254, 253, 0], Some("image/png".to_owned())));
-        assert_eq!(file(json!({ "data": "" })).unwrap(), (vec![], None));
-        assert!(file(json!({ "data": "no base64!" })).unwrap_err().contains("in Base64"));
-        assert!(file(json!({ "text": "x" })).unwrap_err().contains("for bytes, is expected"));
-        assert!(file(json!(null)).unwrap_err().contains("for bytes, is expected"));
+        assert_eq!(file(&bytes).unwrap(), (vec![255, 254, 253, 0], Some("image/png".to_owned())));
+        assert_eq!(file(&json!({ "data": "" })).unwrap(), (vec![], None));
+        assert!(file(&json!({ "data": "no base64!" })).unwrap_err().contains("in Base64"));
+        assert!(file(&json!({ "text": "x" })).unwrap_err().contains("for bytes, is expected"));
+        assert!(file(&json!(null)).unwrap_err().contains("for bytes, is expected"));
     }
 }

@@ -46,6 +46,7 @@ mod workspace;
 
 use std::fmt;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -90,7 +91,7 @@ impl std::error::Error for Error {}
 #[derive(Debug)]
 pub struct LocalWorkspace {
     workspace: Arc<Workspace>,
-    ca_pem: Option<String>,
+    ca: Option<tls::Authority>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -100,7 +101,7 @@ impl LocalWorkspace {
     pub fn start(options: Options) -> Result<LocalWorkspace, Error> {
         let listener = bind(options.port)?;
         let account_listener = bind(options.account_port)?;
-        let (tls, ca_pem) = if options.tls { Some(tls::acceptor()?) } else { None }.unzip();
+        let (tls, ca) = if options.tls { Some(tls::acceptor()?) } else { None }.unzip();
         let port = port(&listener)?;
         let origin = |port: u16| match options.tls {
             true => format!("https://localhost:{port}"),
@@ -152,7 +153,7 @@ impl LocalWorkspace {
             .name("local-workspace".to_owned())
             .spawn(serve)
             .map_err(|e| Error::new("starting its thread", e))?;
-        Ok(LocalWorkspace { workspace, ca_pem, stop: Some(stop), thread: Some(thread) })
+        Ok(LocalWorkspace { workspace, ca, stop: Some(stop), thread: Some(thread) })
     }
 
     /// `http://127.0.0.1:PORT`, or `https://localhost:PORT` with TLS.
@@ -196,7 +197,12 @@ impl LocalWorkspace {
 
     /// The certificate to trust, when [`Options::tls`] is set.
     pub fn ca_pem(&self) -> Option<&str> {
-        self.ca_pem.as_deref()
+        self.ca.as_ref().map(|ca| ca.pem.as_str())
+    }
+
+    /// The same in a file, which is removed with the workspace.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca.as_ref().map(|ca| ca.file.as_path())
     }
 
     /// The newest requests ([`Options::kept_requests`]), oldest first.
@@ -240,6 +246,8 @@ impl LocalWorkspace {
 
 impl Drop for LocalWorkspace {
     fn drop(&mut self) {
+        self.workspace.statements.cancel_all();
+        self.workspace.contexts.close(|_| true);
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has said so already.

@@ -18,6 +18,9 @@ const DRIVER: &str = include_str!("driver.py");
 /// How long an interrupted command may take to end before its process is killed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Between interrupts: one that comes before the command has begun is not heard.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// What became of a command.
 #[derive(Debug)]
 pub(crate) enum Ran {
@@ -65,24 +68,29 @@ impl Python {
         if self.requests.write_all(line.as_bytes()).await.is_err() {
             return Ran::Lost;
         }
-        let mut give_up: Option<Instant> = None;
+        let mut cancelled: Option<Instant> = None;
+        let mut interrupt: Option<Instant> = None;
         loop {
             tokio::select! {
                 answer = self.answers.next_line() => {
-                    let value = answer.ok().flatten().and_then(|line| serde_json::from_str(&line).ok());
-                    return match value {
-                        Some(_) if give_up.is_some() => Ran::Cancelled,
+                    let line = answer.ok().flatten();
+                    return match line.and_then(|line| serde_json::from_str(&line).ok()) {
+                        Some(_) if cancelled.is_some() => Ran::Cancelled,
                         Some(value) => Ran::Finished(value),
                         None => Ran::Lost,
                     };
                 }
-                () = cancel.notified(), if give_up.is_none() => {
-                    self.signal(Signal::INT);
-                    give_up = Some(Instant::now() + PATIENCE);
+                () = cancel.notified(), if cancelled.is_none() => {
+                    cancelled = Some(Instant::now());
+                    interrupt = cancelled;
                 }
-                () = until(give_up) => {
-                    self.signal(Signal::KILL);
-                    return Ran::Lost;
+                () = until(interrupt) => {
+                    if cancelled.is_some_and(|since| since.elapsed() > PATIENCE) {
+                        self.signal(Signal::KILL);
+                        return Ran::Lost;
+                    }
+                    self.signal(Signal::INT);
+                    interrupt = Some(Instant::now() + AGAIN);
                 }
             }
         }

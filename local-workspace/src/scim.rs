@@ -82,8 +82,9 @@ pub(crate) fn resources(kind: &str, id: Option<&str>, call: &Call<'_>) -> Answer
         "startIndex": start,
         "itemsPerPage": page.len(),
     });
-    if !page.is_empty() {
-        body["Resources"] = page.into();
+    // The end of the pages has no such key.
+    if let (false, Some(body)) = (page.is_empty(), body.as_object_mut()) {
+        body.insert("Resources".to_owned(), page.into());
     }
     Ok(Reply::scim(&body))
 }

@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::clock;
 use crate::reply::{Answer, Reply};
 use crate::results::{Collector, Limits, ResultSet};
-use crate::sql::{Failure, Parameter, Query};
+use crate::sql::{Failure, Query};
 use crate::submission::Submission;
 use crate::workspace::Workspace;
 
@@ -127,6 +127,12 @@ impl Statements {
         self.carried_out.load(Ordering::Relaxed)
     }
 
+    /// Ends whatever still runs.
+    pub(crate) fn cancel_all(&self) {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.by_id.values().for_each(|statement| statement.cancel());
+    }
+
     fn add(&self, statement: Arc<Statement>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.order.push_back(statement.id.clone());
@@ -205,12 +211,11 @@ fn run(
     limits: Limits,
     cancel: &Arc<AtomicBool>,
 ) -> Result<ResultSet, Failure> {
-    let parameters: Vec<Parameter> = submission.parameters.iter().map(Parameter::clone).collect();
     let query = Query {
         text: &submission.statement,
         catalog: submission.catalog.as_deref(),
         schema: submission.schema.as_deref(),
-        parameters: &parameters,
+        parameters: &submission.parameters,
         user,
     };
     let mut collector = Collector::new(submission.format, limits);

@@ -1,5 +1,8 @@
 //! The test CA of a workspace that serves HTTPS, and the certificate it signs.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -8,9 +11,23 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::Error;
 
-/// An acceptor for `localhost` and `127.0.0.1`, and its CA's certificate as PEM.
-pub(crate) fn acceptor() -> Result<(TlsAcceptor, String), Error> {
-    let (issuer, ca_pem) = authority()?;
+/// The CA's certificate, as PEM text and in a file that is removed with it.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    pub(crate) pem: String,
+    pub(crate) file: PathBuf,
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        // Somebody else may have tidied up.
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// An acceptor for `localhost` and `127.0.0.1`, and the CA to trust.
+pub(crate) fn acceptor() -> Result<(TlsAcceptor, Authority), Error> {
+    let (issuer, pem) = authority()?;
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let key = KeyPair::generate().map_err(|e| Error::new("making a key", e))?;
     let certificate = CertificateParams::new(names)
@@ -24,7 +41,10 @@ pub(crate) fn acceptor() -> Result<(TlsAcceptor, String), Error> {
         })
         .map_err(|e| Error::new("setting up TLS", e))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok((TlsAcceptor::from(std::sync::Arc::new(config)), ca_pem))
+    let name = format!("local-workspace-{}.pem", uuid::Uuid::new_v4());
+    let file = std::env::temp_dir().join(name);
+    std::fs::write(&file, &pem).map_err(|e| Error::new("writing the CA's certificate", e))?;
+    Ok((TlsAcceptor::from(Arc::new(config)), Authority { pem, file }))
 }
 
 fn authority() -> Result<(Issuer<'static, KeyPair>, String), Error> {

@@ -16,6 +16,7 @@ mod functions;
 mod nested;
 mod numbers;
 mod operators;
+mod output;
 mod plan;
 mod scope;
 mod select;

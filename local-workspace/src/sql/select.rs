@@ -1,15 +1,16 @@
 //! Queries: SELECT, WITH, set operations and VALUES. Every relation names its columns `c0`, `c1` and so on in SQLite.
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, LimitClause, OrderBy, OrderByExpr, OrderByKind,
-    OrderBySort, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
-    SetQuantifier, Spanned, TableAlias, Value, ValueWithSpan, WildcardAdditionalOptions,
+    Distinct, Expr, GroupByExpr, LimitClause, OrderBy, OrderByExpr, OrderByKind, OrderBySort,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
+    SetQuantifier, TableAlias,
 };
 
 use super::bind::Binder;
 use super::coerce::{cast, ordered, unify_all};
 use super::failure::Failure;
 use super::operators::truth;
+use super::output::{column_named, name_of, position, star};
 use super::scope::{Bound, Scope, Source, Visible};
 use super::types::Type;
 
@@ -311,69 +312,6 @@ impl Binder<'_> {
         }
         Ok(relation)
     }
-}
-
-fn star(
-    scope: &Scope<'_>,
-    source: Option<&str>,
-    options: &WildcardAdditionalOptions,
-) -> Result<Vec<(String, Bound)>, Failure> {
-    let mut except: Vec<&Ident> = Vec::new();
-    if let Some(list) = &options.opt_except {
-        except.push(&list.first_element);
-        except.extend(&list.additional_elements);
-    }
-    let wanted = |one: &&Source| source.is_none_or(|name| one.name.eq_ignore_ascii_case(name));
-    let columns = scope.sources.iter().filter(wanted).flat_map(|source| &source.columns);
-    let all: Vec<_> = columns
-        .filter(|column| source.is_some() || !column.hidden)
-        .filter(|column| !except.iter().any(|name| name.value.eq_ignore_ascii_case(&column.name)))
-        .map(|column| (column.name.clone(), column.bound.clone()))
-        .collect();
-    if all.is_empty() {
-        let text = "Cannot expand the star: there is nothing to select from.";
-        return Err(Failure::bad("INVALID_USAGE_OF_STAR_OR_REGEX", "42000", text));
-    }
-    Ok(all)
-}
-
-fn name_of(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(ident) => ident.value.clone(),
-        Expr::CompoundIdentifier(path) => path.last().map(|i| i.value.clone()).unwrap_or_default(),
-        Expr::Function(function) => {
-            let text = expr.to_string();
-            let name = function.name.to_string();
-            let rest = text.strip_prefix(&name).unwrap_or_default();
-            let rest = if rest == "(*)" { "(1)" } else { rest };
-            format!("{}{rest}", name.to_lowercase())
-        }
-        Expr::Cast { expr, .. } => name_of(expr),
-        other => other.to_string(),
-    }
-}
-
-/// The column that a number in ORDER BY or GROUP BY stands for.
-fn position<'a>(expr: &Expr, output: &'a [(String, Bound)]) -> Result<Option<&'a Bound>, Failure> {
-    let Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) = expr else {
-        return Ok(None);
-    };
-    let column = text.parse().ok().and_then(|n: usize| output.get(n.checked_sub(1)?));
-    match column {
-        Some((_, bound)) => Ok(Some(bound)),
-        None => {
-            let text = format!(
-                "Position {text} is not in the select list (valid range is [1, {}]).",
-                output.len()
-            );
-            Err(Failure::bad("GROUP_BY_POS_OUT_OF_RANGE", "42805", &text).at(expr.span()))
-        }
-    }
-}
-
-fn column_named<'a>(ident: &Ident, output: &'a [(String, Bound)]) -> Option<&'a Bound> {
-    let mut found = output.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&ident.value));
-    found.next().map(|(_, bound)| bound)
 }
 
 fn combined(

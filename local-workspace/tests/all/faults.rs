@@ -115,9 +115,10 @@ fn tls_serves_under_its_own_authority() {
     let workspace = local_workspace::LocalWorkspace::start(options).unwrap();
     assert!(workspace.origin().starts_with("https://localhost:"));
     let mut roots = tokio_rustls::rustls::RootCertStore::empty();
-    let pem = workspace.ca_pem().unwrap().as_bytes();
+    let pem = std::fs::read(workspace.ca_file().unwrap()).unwrap();
+    assert_eq!(pem, workspace.ca_pem().unwrap().as_bytes());
     use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
-    roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
     let provider = tokio_rustls::rustls::crypto::ring::default_provider();
     let config = tokio_rustls::rustls::ClientConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()

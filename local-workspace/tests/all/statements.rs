@@ -53,7 +53,7 @@ fn chunks_cover_all_rows_once() {
     let mut chunk = answer["result"].clone();
     let mut ids = Vec::new();
     loop {
-        assert_eq!(chunk["row_offset"].as_u64().unwrap() as usize, ids.len());
+        assert_eq!(chunk["row_offset"], ids.len());
         for row in chunk["data_array"].as_array().unwrap() {
             ids.push(row[0].as_str().unwrap().parse::<usize>().unwrap());
         }

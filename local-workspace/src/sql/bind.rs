@@ -48,9 +48,10 @@ impl Binder<'_> {
             }
             Expr::Nested(inner) => self.expr(inner, scope),
             Expr::UnaryOp { op, expr } => unary(*op, &self.expr(expr, scope)?),
-            Expr::BinaryOp { left, op, right } => {
-                binary(op, &self.expr(left, scope)?, &self.expr(right, scope)?)
-            }
+            Expr::BinaryOp { left, op, right } => match self.shifted(left, op, right, scope) {
+                Some(shifted) => shifted,
+                None => binary(op, &self.expr(left, scope)?, &self.expr(right, scope)?),
+            },
             Expr::Cast { kind, expr, data_type, .. } => {
                 let (bound, to) = (self.expr(expr, scope)?, Type::of(data_type)?);
                 let tolerant = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
@@ -84,7 +85,7 @@ impl Binder<'_> {
         let name = match expr {
             Expr::Extract { field, expr, .. } => {
                 args.push(expr);
-                field.to_string()
+                field.to_string().to_lowercase()
             }
             Expr::Ceil { expr, .. } => {
                 args.push(expr);

@@ -11,6 +11,7 @@ use super::types::Type;
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) kind: Type,
+    pub(crate) required: bool,
 }
 
 /// Catalog, schema and table in lower case.

@@ -233,8 +233,14 @@ fn range(args: &[Bound]) -> Result<String, Failure> {
         [start, end, step] => (start.as_str(), end.as_str(), step.as_str()),
         _ => return Err(Failure::unsupported("range with so many arguments")),
     };
-    // SQLite's series includes its end, a range does not.
-    Ok(format!("SELECT value AS c0 FROM generate_series({start}, {end} - sign({step}), {step})"))
+    // SQLite's series includes its end, a range does not; and it only goes up.
+    Ok(match step {
+        "1" => format!("SELECT value AS c0 FROM generate_series({start}, {end} - 1)"),
+        _ => {
+            let count = format!("({end} - {start} + {step} - sign({step})) / {step}");
+            format!("SELECT {start} + value * {step} AS c0 FROM generate_series(0, {count} - 1)")
+        }
+    })
 }
 
 /// The test for one column of USING; the right side's column goes out of sight.

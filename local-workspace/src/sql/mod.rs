@@ -3,7 +3,7 @@
 //! A statement is parsed, bound to the catalog (which gives every expression its type) and rewritten in SQLite's words.
 //! Decimals are text inside and are calculated with by functions of our own, so every digit stays; timestamps are text in
 //! UTC with milliseconds; arrays, maps and structs are JSON text. Not there: MERGE, views, recursive WITH, semi and anti
-//! joins, ROLLUP, lambdas, time travel, regular expressions.
+//! joins, ROLLUP, QUALIFY, lambdas, time travel, regular expressions, NaN (which SQLite makes NULL).
 
 mod bind;
 mod calls;
@@ -13,6 +13,7 @@ mod decimal;
 mod failure;
 mod from;
 mod functions;
+mod intervals;
 mod nested;
 mod numbers;
 mod operators;
@@ -27,7 +28,6 @@ mod values;
 
 use sqlparser::ast::Statement;
 use sqlparser::dialect::DatabricksDialect;
-use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
@@ -66,7 +66,7 @@ fn parse(text: &str) -> Result<Statement, Failure> {
     let dialect = DatabricksDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location();
     let mut tokens = tokens.map_err(|e| syntax(e.into()))?;
-    plain_describe(&mut tokens);
+    leave_out(&mut tokens);
     let parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let mut statements = { parser }.parse_statements().map_err(syntax)?;
     match (statements.pop(), statements.is_empty()) {
@@ -76,20 +76,30 @@ fn parse(text: &str) -> Result<Statement, Failure> {
     }
 }
 
-/// The parser knows `DESCRIBE name` only, so the word TABLE between is taken out.
-fn plain_describe(tokens: &mut Vec<TokenWithSpan>) {
-    let word = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) => Some(word.keyword),
-        _ => None,
-    };
-    let mut words =
-        tokens.iter().enumerate().filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)));
-    let first = words.next().and_then(|(_, token)| word(token));
-    let second = words.next();
-    if let (Some(Keyword::DESCRIBE | Keyword::DESC), Some((at, token))) = (first, second)
-        && word(token) == Some(Keyword::TABLE)
-    {
-        tokens.remove(at);
+/// Takes out words that mean nothing here and that the parser stumbles over: TABLE after DESCRIBE, and the format of a
+/// table that is created.
+fn leave_out(tokens: &mut Vec<TokenWithSpan>) {
+    let words: Vec<(usize, String)> = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)))
+        .map(|(at, token)| (at, token.token.to_string().to_uppercase()))
+        .collect();
+    let word = |n: usize| words.get(n).map(|(_, word)| word.as_str()).unwrap_or_default();
+    let mut out: Vec<usize> = Vec::new();
+    match (word(0), word(1)) {
+        ("DESCRIBE" | "DESC", "TABLE") => out.push(1),
+        ("CREATE", _) => {
+            let format =
+                |n: &usize| word(*n) == "USING" && matches!(word(n + 1), "DELTA" | "PARQUET");
+            out.extend((0..words.len()).find(format).into_iter().flat_map(|n| [n + 1, n]));
+        }
+        _ => {}
+    }
+    for n in out {
+        if let Some((at, _)) = words.get(n) {
+            tokens.remove(*at);
+        }
     }
 }
 

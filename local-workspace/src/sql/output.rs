@@ -41,6 +41,7 @@ pub(crate) fn name_of(expr: &Expr) -> String {
             format!("{}{rest}", name.to_lowercase())
         }
         Expr::Cast { expr, .. } => name_of(expr),
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => text.clone(),
         other => other.to_string(),
     }
 }

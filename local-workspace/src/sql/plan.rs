@@ -2,8 +2,8 @@
 
 use rusqlite::types::Value as Stored;
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, CreateTable, Delete, FromTable, Insert, ObjectName, ObjectType,
-    SchemaName, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
+    Assignment, AssignmentTarget, ColumnOption, CreateTable, Delete, FromTable, Insert, ObjectName,
+    ObjectType, SchemaName, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
 };
 
 use super::bind::Binder;
@@ -214,6 +214,10 @@ impl Binder<'_> {
                     Ok(Column {
                         name: definition.name.value.clone(),
                         kind: Type::of(&definition.data_type)?,
+                        required: definition
+                            .options
+                            .iter()
+                            .any(|option| matches!(option.option, ColumnOption::NotNull)),
                     })
                 };
                 (create.columns.iter().map(column).collect::<Result<Vec<_>, Failure>>()?, None)
@@ -221,7 +225,8 @@ impl Binder<'_> {
             Some(query) => {
                 let relation = self.query(query, None)?;
                 let columns = relation.columns.into_iter();
-                let columns = columns.map(|(name, kind)| Column { name, kind }).collect();
+                let columns =
+                    columns.map(|(name, kind)| Column { name, kind, required: false }).collect();
                 (columns, Some(relation.sql))
             }
         };

@@ -317,7 +317,10 @@ fn create(
     values: &[Stored],
 ) -> Result<(), Failure> {
     let physical = table.physical();
-    let column = |column: &Column| format!("{} {}", quoted(&column.name), column.kind.affinity());
+    let column = |column: &Column| {
+        let null = if column.required { " NOT NULL" } else { "" };
+        format!("{} {}{null}", quoted(&column.name), column.kind.affinity())
+    };
     let columns: Vec<_> = columns.iter().map(column).collect();
     // Rows may come from the table that is replaced, so the new one is made beside it.
     let beside = quoted(&format!("new.{}", uuid::Uuid::new_v4()));

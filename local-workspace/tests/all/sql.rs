@@ -126,6 +126,14 @@ fn values_have_the_types_of_databricks() {
         "STRUCT<a: BOOLEAN, b: DECIMAL(3,2)>",
     );
     is("array(named_struct('a', 5))[0].a", "5", "INT");
+    is("current_date() - INTERVAL 1 DAY < current_date()", "true", "BOOLEAN");
+    is("DATE'2026-01-31' + INTERVAL 1 MONTH", "2026-02-28", "DATE");
+    is(
+        "TIMESTAMP'2026-03-12 08:00:00' - INTERVAL 90 MINUTES",
+        "2026-03-12T06:30:00.000Z",
+        "TIMESTAMP",
+    );
+    is("extract(YEAR FROM DATE'2026-03-12')", "2026", "INT");
     is("current_user()", "ines.moreau@example.com", "STRING");
     is("if(1 = 1, 'yes', 'no')", "yes", "STRING");
     is("CASE WHEN 1 > 2 THEN 1 ELSE 2.5 END", "2.5", "DECIMAL(11,1)");
@@ -329,6 +337,9 @@ fn failures_have_the_words_of_databricks() {
         text,
         "[TABLE_OR_VIEW_NOT_FOUND] The table or view `main`.`sales`.`ordres` cannot be found. SQLSTATE: 42P01; line 1 pos 14"
     );
+    let missing = "CREATE TABLE main.default.r (id INT NOT NULL, v STRING) USING DELTA";
+    assert_eq!(run(&workspace, missing)["status"]["state"], "SUCCEEDED");
+    assert_eq!(error(&workspace, "INSERT INTO r VALUES (NULL, 'x')").0, "23502");
     let (state, text) = error(&workspace, "SELECT :x");
     assert_eq!(state, "42P02");
     assert!(text.starts_with("[UNBOUND_SQL_PARAMETER] Found the unbound parameter: x."), "{text}");
@@ -361,6 +372,18 @@ fn failures_have_the_words_of_databricks() {
     for (sql, state) in states {
         assert_eq!(error(&workspace, sql).0, state, "{sql}");
     }
+}
+
+#[test]
+fn ranges_go_up_and_down() {
+    let workspace = workspace();
+    assert_eq!(rows(&workspace, "SELECT * FROM range(5, 0, -2)"), json!([["5"], ["3"], ["1"]]));
+    assert_eq!(rows(&workspace, "SELECT * FROM range(1, 6, 2)"), json!([["1"], ["3"], ["5"]]));
+    assert_eq!(
+        rows(&workspace, "SELECT count(*), sum(id) FROM range(100000)"),
+        json!([["100000", "4999950000"]])
+    );
+    assert_eq!(rows(&workspace, "SELECT * FROM range(0)"), json!([]));
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) fn paged(clusters: &Clusters, call: &Call<'_>) -> Answer {
         .collect();
     sort(&mut all, call);
     let total = all.len();
-    let page: Vec<_> = all.into_iter().skip(start).take(size).collect();
+    let page: Vec<_> = all.into_iter().skip(start).take(size.min(clusters.page_limit)).collect();
     if page.is_empty() && start == 0 {
         return Ok(Reply::empty());
     }

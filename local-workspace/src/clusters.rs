@@ -164,6 +164,8 @@ struct Named {
 
 #[derive(Debug)]
 pub(crate) struct Clusters {
+    /// The most clusters on one page of a list.
+    pub(crate) page_limit: usize,
     start: Duration,
     restart: Duration,
     stop: Duration,
@@ -172,9 +174,10 @@ pub(crate) struct Clusters {
 
 impl Clusters {
     pub(crate) fn new(options: &Options) -> Result<Clusters, serde_json::Error> {
-        let seed: Vec<Map<String, Value>> =
-            serde_json::from_str(include_str!("../seed/clusters.json"))?;
+        let seed = if options.empty { "[]" } else { include_str!("../seed/clusters.json") };
+        let seed: Vec<Map<String, Value>> = serde_json::from_str(seed)?;
         Ok(Clusters {
+            page_limit: options.page_limit.max(1),
             start: options.cluster_start,
             restart: options.cluster_restart,
             stop: options.cluster_stop,

@@ -16,6 +16,10 @@ pub struct Options {
     pub token: Option<String>,
     /// Secret of the service principal; a new one for each workspace unless set.
     pub client_secret: Option<String>,
+    /// Starts without clusters and warehouses.
+    pub empty: bool,
+    /// The most clusters on one page of a list, however many are asked for.
+    pub page_limit: usize,
     /// Time from PENDING to RUNNING.
     pub cluster_start: Duration,
     /// Time from RESTARTING to RUNNING.
@@ -50,6 +54,8 @@ impl Default for Options {
             tls: false,
             token: None,
             client_secret: None,
+            empty: false,
+            page_limit: 100,
             cluster_start: Duration::from_millis(300),
             cluster_restart: Duration::from_millis(300),
             cluster_stop: Duration::from_millis(200),

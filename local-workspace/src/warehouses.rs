@@ -73,8 +73,8 @@ pub(crate) struct Warehouses {
 
 impl Warehouses {
     pub(crate) fn new(options: &Options) -> Result<Warehouses, serde_json::Error> {
-        let seed: Vec<Map<String, Value>> =
-            serde_json::from_str(include_str!("../seed/warehouses.json"))?;
+        let seed = if options.empty { "[]" } else { include_str!("../seed/warehouses.json") };
+        let seed: Vec<Map<String, Value>> = serde_json::from_str(seed)?;
         let warehouse = |details: Map<String, Value>| {
             let id = details.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
             let phase = if id == RUNNING_WAREHOUSE { Phase::Running } else { Phase::Stopped };

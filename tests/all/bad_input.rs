@@ -92,7 +92,7 @@ fn what_is_not_a_component_of_this_world_is_refused() {
     let empty_component = b"\0asm\x0d\0\x01\0";
     for (bytes, word) in [
         (b"hello".as_slice(), "component"),
-        (b"".as_slice(), "component"),
+        (b"".as_slice(), "empty"),
         (core_module.as_slice(), "module"),
         (empty_component.as_slice(), "integration:connector"),
     ] {

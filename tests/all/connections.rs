@@ -117,7 +117,7 @@ async fn a_token_that_ends_is_renewed() {
     let options =
         Options { token_lifetime: std::time::Duration::from_secs(30), ..Options::default() };
     let workspace = LocalWorkspace::start(options).unwrap();
-    let config = service_principal(&workspace, workspace.token_url());
+    let config = service_principal(&workspace, &workspace.token_url());
     let rig = Rig::connected(workspace, config).await;
     rig.json("getCurrentUser", json!({})).await;
     rig.json("getCurrentUser", json!({})).await;
@@ -129,10 +129,11 @@ async fn a_token_that_ends_is_renewed() {
 #[tokio::test]
 async fn account_token_reaches_account_and_workspace() {
     let workspace = LocalWorkspace::start(Options::default()).unwrap();
+    let token_url = workspace.account_token_url();
     let config = config(
         "workspaceServicePrincipal",
         &[
-            ("tokenUrl", workspace.account_token_url()),
+            ("tokenUrl", token_url.as_str()),
             ("scopes", "all-apis"),
             ("clientId", workspace.client_id()),
             ("clientSecret", workspace.client_secret()),
@@ -168,7 +169,7 @@ async fn the_placeholder_of_the_token_url_is_refused() {
 #[tokio::test]
 async fn a_wrong_secret_is_told_without_it() {
     let workspace = LocalWorkspace::start(Options::default()).unwrap();
-    let token_url = workspace.token_url().to_owned();
+    let token_url = workspace.token_url();
     let fields = [
         ("tokenUrl", token_url.as_str()),
         ("scopes", "all-apis"),

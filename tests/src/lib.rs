@@ -91,7 +91,7 @@ impl Rig {
     /// Connected by the workspace's service principal.
     pub async fn oauth() -> Self {
         let workspace = LocalWorkspace::start(Options::default()).unwrap();
-        let config = service_principal(&workspace, workspace.token_url());
+        let config = service_principal(&workspace, &workspace.token_url());
         Self::connected(workspace, config).await
     }
 

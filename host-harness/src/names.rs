@@ -1,11 +1,7 @@
 //! Messages about names that do not exist, with the near ones that do.
 
 /// `there is no action getCluter; did you mean getCluster?`, or the whole choice where it is small.
-pub(crate) fn unknown<'a>(
-    what: &str,
-    name: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> String {
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let name = crate::scrub::printable(crate::scrub::clip(name, 60));
     let lower = name.to_ascii_lowercase();
     let distance = |known: &str| strsim::damerau_levenshtein(&lower, &known.to_ascii_lowercase());

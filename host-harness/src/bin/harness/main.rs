@@ -1,1 +1,40 @@
-fn main() {}
+//! `harness`: the command line of the host harness.
+
+mod args;
+mod commands;
+mod exit_code;
+mod failure;
+mod input;
+mod interrupt;
+mod local;
+mod output;
+mod progress;
+mod session;
+mod shell;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::CommandLine;
+use failure::{Failure, Result};
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let terminal = Terminal::new(&line.global);
+    match perform(&line, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&terminal, line.command.is_for_programs()),
+    }
+}
+
+/// One thread: a command makes one call at a time, and threads would only cost its start.
+fn perform(line: &CommandLine, terminal: &Terminal) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::file("the runtime cannot start", &error))?;
+    runtime.block_on(commands::perform(line, terminal))
+}

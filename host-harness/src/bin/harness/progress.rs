@@ -1,0 +1,139 @@
+//! What people see while an action goes on: a spinner on a terminal, a line now and then elsewhere.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use host_harness::Observer;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::terminal::{Terminal, say};
+
+/// Between two lines that say something new, and between two that say the same.
+const BETWEEN_NEWS: Duration = Duration::from_secs(1);
+const BETWEEN_REPEATS: Duration = Duration::from_secs(15);
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows the progress and the log of one call on standard error.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    display: Display,
+}
+
+#[derive(Debug)]
+enum Display {
+    Silent,
+    Lines(Mutex<Option<Line>>),
+    /// Made when there is something to show, so that short calls do not start a thread.
+    Spinner(Mutex<Option<ProgressBar>>),
+}
+
+/// The line that was printed last.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    text: String,
+    at: Duration,
+}
+
+impl Progress {
+    pub(crate) fn new(terminal: &Terminal) -> Self {
+        let display = match (terminal.is_quiet(), terminal.is_stderr_terminal()) {
+            (true, _) => Display::Silent,
+            (false, false) => Display::Lines(Mutex::new(None)),
+            (false, true) => Display::Spinner(Mutex::new(None)),
+        };
+        Self { display }
+    }
+
+    /// A line that is shown whatever goes on.
+    pub(crate) fn say(&self, text: &str) {
+        match &self.display {
+            Display::Silent => {}
+            Display::Lines(_) => say(text),
+            Display::Spinner(spinner) => match &*lock(spinner) {
+                Some(spinner) => spinner.suspend(|| say(text)),
+                None => say(text),
+            },
+        }
+    }
+
+    /// Takes the spinner away, before anything else is printed.
+    pub(crate) fn finish(&self) {
+        if let Display::Spinner(spinner) = &self.display
+            && let Some(spinner) = lock(spinner).take()
+        {
+            spinner.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn progress(&self, message: &str, fraction: Option<f32>, elapsed: Duration) {
+        let text = with_fraction(message, fraction);
+        match &self.display {
+            Display::Silent => {}
+            Display::Lines(last) => {
+                let mut last = lock(last);
+                if is_due(last.as_ref(), &text, elapsed) {
+                    say(format_args!("[{:>4} s] {text}", elapsed.as_secs()));
+                    *last = Some(Line { text, at: elapsed });
+                }
+            }
+            Display::Spinner(spinner) => {
+                lock(spinner).get_or_insert_with(|| spin(elapsed)).set_message(text);
+            }
+        }
+    }
+
+    fn log(&self, line: &str) {
+        self.say(line);
+    }
+}
+
+fn spin(elapsed: Duration) -> ProgressBar {
+    let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        spinner.set_style(style);
+    }
+    spinner.set_elapsed(elapsed);
+    spinner.enable_steady_tick(TICK);
+    spinner
+}
+
+fn with_fraction(message: &str, fraction: Option<f32>) -> String {
+    match fraction {
+        Some(fraction) => format!("{message} {:.0} %", fraction.clamp(0.0, 1.0) * 100.0),
+        None => message.to_owned(),
+    }
+}
+
+fn is_due(last: Option<&Line>, text: &str, now: Duration) -> bool {
+    let Some(last) = last else { return true };
+    let wait = if last.text == text { BETWEEN_REPEATS } else { BETWEEN_NEWS };
+    now >= last.at + wait
+}
+
+/// A panic elsewhere leaves nothing behind that could not be shown.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_at_a_bearable_rate() {
+        let last = Line { text: "RUNNING".to_owned(), at: Duration::from_secs(10) };
+        let is_due = |text, seconds| is_due(Some(&last), text, Duration::from_secs_f32(seconds));
+        assert!(!is_due("DONE", 10.9) && is_due("DONE", 11.0));
+        assert!(!is_due("RUNNING", 24.9) && is_due("RUNNING", 25.0));
+        assert!(super::is_due(None, "PENDING", Duration::ZERO));
+    }
+
+    #[test]
+    fn a_fraction_is_shown_as_percent() {
+        assert_eq!(with_fraction("chunks", Some(0.424)), "chunks 42 %");
+        assert_eq!(with_fraction("chunks", Some(f32::INFINITY)), "chunks 100 %");
+        assert_eq!(with_fraction("PENDING", None), "PENDING");
+    }
+}

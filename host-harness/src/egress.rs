@@ -99,7 +99,7 @@ impl Egress {
         };
         tidy(&head.method, &mut head.headers, &body);
         let slot = self.slot(&flight).await?;
-        let wait = self.patience(options);
+        let wait = options.first_byte_timeout.unwrap_or(self.limits.first_byte);
 
         let bearer = match pass {
             Pass::Authorized => {
@@ -132,11 +132,6 @@ impl Egress {
             Ok(Ok(slot)) => Ok(slot),
             Ok(Err(_)) | Err(_) => Err(WasiError::ConnectionLimitReached),
         }
-    }
-
-    /// How long to wait for the beginning of an answer. Guests whose HTTP library has a single timeout mean this one.
-    fn patience(&self, options: RequestOptions) -> Duration {
-        options.first_byte_timeout.or(options.connect_timeout).unwrap_or(self.limits.first_byte)
     }
 
     async fn exchange(

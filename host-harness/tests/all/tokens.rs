@@ -76,10 +76,10 @@ async fn a_hundred_callers_make_one_token_request() {
     assert!(results.iter().all(|result| result.as_ref().unwrap()["status"] == 200));
     let requests = token_requests(&server);
     assert_eq!(requests.len(), 1);
-    assert_eq!(requests[0].body, "grant_type=client_credentials&scope=all%2Dapis");
+    assert_eq!(requests[0].body, "grant_type=client_credentials&scope=all-apis");
     let basic = requests[0].header("authorization").unwrap().strip_prefix("Basic ").unwrap();
     let pair = base64::engine::general_purpose::STANDARD.decode(basic).unwrap();
-    assert_eq!(pair, b"client%2D1:dose%2DCANARY%3A%25%2B%C3%A9%2077a1");
+    assert_eq!(pair, b"client-1:dose-CANARY%3A%25%2B%C3%A9%2077a1");
 }
 
 #[tokio::test]

@@ -79,7 +79,11 @@ impl Observer for Progress {
                 }
             }
             Display::Spinner(spinner) => {
-                lock(spinner).get_or_insert_with(|| spin(elapsed)).set_message(text);
+                let mut spinner = lock(spinner);
+                match &*spinner {
+                    Some(spinner) => spinner.set_message(text),
+                    None => *spinner = Some(spin(text, elapsed)),
+                }
             }
         }
     }
@@ -89,12 +93,13 @@ impl Observer for Progress {
     }
 }
 
-fn spin(elapsed: Duration) -> ProgressBar {
+fn spin(text: String, elapsed: Duration) -> ProgressBar {
     let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
         spinner.set_style(style);
     }
     spinner.set_elapsed(elapsed);
+    spinner.set_message(text);
     spinner.enable_steady_tick(TICK);
     spinner
 }
@@ -107,7 +112,8 @@ fn with_fraction(message: &str, fraction: Option<f32>) -> String {
 }
 
 fn is_due(last: Option<&Line>, text: &str, now: Duration) -> bool {
-    let Some(last) = last else { return true };
+    // What is over in a second needs no line.
+    let Some(last) = last else { return now >= BETWEEN_NEWS };
     let wait = if last.text == text { BETWEEN_REPEATS } else { BETWEEN_NEWS };
     now >= last.at + wait
 }
@@ -127,7 +133,8 @@ mod tests {
         let is_due = |text, seconds| is_due(Some(&last), text, Duration::from_secs_f32(seconds));
         assert!(!is_due("DONE", 10.9) && is_due("DONE", 11.0));
         assert!(!is_due("RUNNING", 24.9) && is_due("RUNNING", 25.0));
-        assert!(super::is_due(None, "PENDING", Duration::ZERO));
+        assert!(!super::is_due(None, "PENDING", Duration::ZERO));
+        assert!(super::is_due(None, "PENDING", Duration::from_secs(1)));
     }
 
     #[test]

@@ -17,9 +17,10 @@ use crate::shell;
 use crate::terminal::{BOLD, DIM, SUCCESS, Terminal};
 
 const CLUSTER_COLUMNS: &str = "cluster_id,cluster_name,state,node_type_id,num_workers";
-const PYTHON: &str = "import platform\nprint('Python', platform.python_version(), 'says', 6 * 7)";
-const SQL: &str = "SELECT :name AS name, 9007199254740993 AS big, CAST('12.50' AS DECIMAL(10,2)) AS price, \
-                   DATE '2024-02-29' AS day, NULL AS nothing";
+const PYTHON: &str =
+    r#"import platform; print(f"Python {platform.python_version()} says {6 * 7}")"#;
+const SQL: &str = "SELECT order_id, country, total, ordered_at, paid, note FROM main.sales.orders \
+                   WHERE total >= :least ORDER BY order_id";
 
 pub(super) async fn perform(global: &Global, terminal: &Terminal) -> Result<()> {
     let started = Instant::now();
@@ -94,7 +95,7 @@ impl Demo<'_> {
         let input = json!({
             "warehouseId": RUNNING_WAREHOUSE,
             "sqlStatement": SQL,
-            "sqlParameters": [{"name": "name", "value": "Ada"}],
+            "sqlParameters": [{"name": "least", "value": "50", "type": "DECIMAL(12,2)"}],
         });
         self.step("Execute an SQL Statement, with a parameter", "runSql", &input).await?;
         Ok(())

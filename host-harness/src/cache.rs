@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use wasmtime::Engine;
@@ -14,6 +15,9 @@ use crate::description::Description;
 
 /// Changes when our own use of the files does.
 const LAYOUT: u32 = 1;
+
+/// Compiling anew once a month costs nothing.
+const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// The files of one component for one engine: `KEY.cwasm`, its digest in `KEY.sha256`, and `KEY.json`.
 ///
@@ -51,9 +55,24 @@ impl Cache {
 
     pub(crate) fn keep_component(&self, component: &Component) {
         let Ok(code) = component.serialize() else { return };
+        self.prune();
         // The digest goes first: code without a fitting digest is never loaded.
         let _ =
             self.write("sha256", hex(&code).as_bytes()).and_then(|()| self.write("cwasm", &code));
+    }
+
+    /// Removes what has been here for long: each new version of a component or of the host leaves its predecessor behind.
+    fn prune(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            let age = entry.metadata().and_then(|file| file.modified()).map(|time| time.elapsed());
+            let ours = [".cwasm", ".sha256", ".json", ".unfinished"]
+                .iter()
+                .any(|end| entry.file_name().to_string_lossy().ends_with(end));
+            if ours && matches!(age, Ok(Ok(age)) if age > KEPT) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     pub(crate) fn description(&self) -> Option<Description> {

@@ -184,14 +184,14 @@ fn credentials(
         (AuthScheme::ClientCredentials, Some(token)) => {
             let url: Uri =
                 token.url.parse().map_err(|_| refused(config, "the token URL is not a URL"))?;
-            Ok(Credentials::Exchanged(TokenSource::new(
+            Ok(Credentials::Exchanged(Box::new(TokenSource::new(
                 client.clone(),
                 url,
                 token.client_id,
                 secret,
                 token.scopes,
                 limits.token,
-            )))
+            ))))
         }
         (AuthScheme::BearerToken, Some(_)) | (AuthScheme::ClientCredentials, None) => {
             Err(refused(config, "the connector is faulty: its connection does not fit its catalog"))

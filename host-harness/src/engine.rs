@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::settings::Limits;
 
@@ -27,8 +27,10 @@ pub(crate) fn new(limits: &Limits) -> wasmtime::Result<Engine> {
         .total_stacks(slots)
         .table_elements(limits.table_elements)
         .max_memory_size(limits.memory_bytes)
-        // Keeping more resident did not make instances start sooner, and every slot would hold it for good.
-        .linear_memory_keep_resident(128 << 10)
+        // What a step usually touches stays resident and is reset by copying, found by asking the kernel for dirty pages:
+        // that halves the time of a small call, which otherwise goes into page faults. Older kernels cannot tell.
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10);
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -37,7 +39,12 @@ pub(crate) fn new(limits: &Limits) -> wasmtime::Result<Engine> {
 
 fn config() -> Config {
     let mut config = Config::new();
-    config.epoch_interruption(true).max_wasm_stack(512 << 10).async_stack_size(1 << 20);
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(512 << 10)
+        .async_stack_size(1 << 20)
+        // For native debuggers and profilers; wasmtime walks guest stacks without it.
+        .native_unwind_info(false);
     config
 }
 

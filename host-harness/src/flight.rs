@@ -31,7 +31,7 @@ pub(crate) struct Flight {
 #[derive(Debug)]
 enum Finding {
     /// The request was never made, for this reason: whatever the guest makes of it, this is the error.
-    Verdict(Error),
+    Verdict(Box<Error>),
     /// What became of a request without a whole answer, in more detail than guests hear of.
     Reason(ErrorKind, String),
 }
@@ -87,7 +87,7 @@ impl Flight {
 
     /// Notes why the last request was not made.
     pub(crate) fn refuse(&self, error: Error) {
-        *self.finding() = Some(Finding::Verdict(error));
+        *self.finding() = Some(Finding::Verdict(Box::new(error)));
     }
 
     /// Notes why the last request got no whole answer.
@@ -104,7 +104,7 @@ impl Flight {
                     verdict.delivery = error.delivery;
                 }
                 verdict.handle = error.handle.take();
-                verdict
+                *verdict
             }
             Some(Finding::Reason(kind, reason)) => {
                 let vague = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Protocol];

@@ -249,6 +249,6 @@ fn factory(
 }
 
 fn unexpected(error: &wasmtime::Error) -> Error {
-    let message = format!("the component cannot be loaded: {:#}", error);
+    let message = format!("the component cannot be loaded: {error:#}");
     Error::new(ErrorKind::ComponentInvalid, crate::scrub::printable(&message))
 }

@@ -113,6 +113,8 @@ impl<'a> Performance<'a> {
             done = &mut step => done,
             () = cancelled.cancelled() => {
                 match tokio::time::timeout(self.factory.limits.cancel, step).await {
+                    // A failed look at remote work is no reason to leave it running.
+                    Ok(Ok(Err(_))) if self.state.is_some() => return Ok(None),
                     Ok(done) => done,
                     Err(_) => return Ok(None),
                 }

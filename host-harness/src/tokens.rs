@@ -43,7 +43,7 @@ pub(crate) struct Bearer {
 pub(crate) enum Credentials {
     /// The secret is the token.
     Fixed(Bearer),
-    Exchanged(TokenSource),
+    Exchanged(Box<TokenSource>),
 }
 
 /// A client-credentials token endpoint with the token in use.

@@ -112,6 +112,18 @@ async fn damaged_code_in_the_cache_is_compiled_anew() {
     }
 }
 
+#[test]
+fn what_was_compiled_long_ago_is_removed() {
+    let folder = folder();
+    let old = folder.join("old.cwasm");
+    let month_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(31 * 24);
+    fs::File::create(&old).unwrap().set_modified(month_ago).unwrap();
+    let settings = Settings { cache_dir: Some(folder.clone()), ..Settings::default() };
+    drop(Harness::load(guest(), settings).unwrap());
+    assert!(!old.exists());
+    cached("cwasm", &folder);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_cache_is_for_its_owner_alone() {

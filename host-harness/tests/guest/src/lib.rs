@@ -1,5 +1,11 @@
 //! A connector for the harness's own tests: each action is a way to behave. It is no model of a connector.
 #![cfg(target_family = "wasm")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a guest that panics is a test that failed, and one action logs"
+)]
 
 mod bindings {
     #![allow(
@@ -226,7 +232,7 @@ fn get(input: &Json) -> Result<Step, Error> {
         if input["body"].is_string() {
             request = request.body(text("body").into_bytes());
         }
-        last = Some(request.send().map_err(unsent)?);
+        last = Some(request.send().map_err(|error| unsent(&error))?);
     }
     let answer = last.expect("a request");
     let status = answer.status_code();
@@ -246,7 +252,7 @@ fn get(input: &Json) -> Result<Step, Error> {
     done(json!({"status": status, "headers": headers, "body": body}).to_string())
 }
 
-fn unsent(error: anyhow::Error) -> Error {
+fn unsent(error: &anyhow::Error) -> Error {
     let code = error.downcast_ref::<ErrorCode>().map(|code| format!("{code:?}"));
     let mut failed = failed(ErrorKind::Unavailable, "no answer".into());
     failed.error_code = code;
@@ -267,7 +273,8 @@ fn read(input: &Json) -> Result<Step, Error> {
     request.set_path_with_query(Some(&format!("/{path}"))).expect("path");
     let answer = handle(request, None).expect("a request");
     answer.subscribe().block();
-    let answer = answer.get().expect("ready").expect("taken once").map_err(|c| unsent(c.into()))?;
+    let answer =
+        answer.get().expect("ready").expect("taken once").map_err(|c| unsent(&c.into()))?;
     let body = answer.consume().expect("consumed once");
     let stream = body.stream().expect("streamed once");
     loop {

@@ -64,7 +64,7 @@ pub(crate) async fn by_harness(
         input: format!(r#"{{"clusterId":"{cluster}"}}"#),
         ..Call::default()
     };
-    harness.invoke(connection, call, &CancellationToken::new()).await?;
+    harness.invoke(connection, call, &(), CancellationToken::new()).await?;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ fn time(rig: &Rig) -> Result<()> {
                 input: format!(r#"{{"method":"GET","url":"{}"}}"#, path()),
                 ..Call::default()
             };
-            let output = harness.invoke(&connection, call, &CancellationToken::new()).await?;
+            let output = harness.invoke(&connection, call, &(), CancellationToken::new()).await?;
             ours.push(started.elapsed());
             let mirrored = matches!(output.value, Value::Json(text) if text.len() >= SIZE);
             ensure!(mirrored, "the answer is not the one that was asked for");

@@ -29,7 +29,7 @@ async fn missing_and_mistyped_inputs_name_their_path() {
         ),
         (
             "runSql",
-            json!({ "warehouseId": "x", "sqlStatement": "SELECT 1", "sqlParameters": [{ "name": 1 }] }),
+            json!({ "warehouseId": "x", "sqlStatement": "SELECT 1", "sqlParameters": [{ "value": 1 }] }),
             "sqlParameters[0].name",
         ),
         ("createExecutionContext", json!({ "clusterId": "x", "language": "cobol" }), "language"),

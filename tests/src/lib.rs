@@ -69,6 +69,7 @@ pub fn harness() -> Harness {
 }
 
 /// A local workspace, the harness, and a connection from one to the other.
+#[derive(Debug)]
 pub struct Rig {
     pub workspace: LocalWorkspace,
     pub harness: Harness,

@@ -20,7 +20,6 @@ mod bindings {
     export!(Guest);
 }
 
-use std::time::Duration;
 
 use bindings::exports::integration::connector::actions::Invocation;
 use bindings::exports::integration::connector::{actions, catalog, choices, triggers};
@@ -222,9 +221,6 @@ fn get(input: &Json) -> Result<Step, Error> {
             other => Method::Other(other.to_owned()),
         };
         let mut request = waki::Client::new().request(method, &text("url"));
-        if let Some(timeout) = input["timeoutMs"].as_u64() {
-            request = request.connect_timeout(Duration::from_millis(timeout));
-        }
         for (name, value) in input["headers"].as_object().into_iter().flatten() {
             let name = HeaderName::try_from(name.as_str()).expect("a header name");
             request = request.header(name, value.as_str().unwrap_or_default());

@@ -96,10 +96,7 @@ fn what_is_not_a_component_of_this_world_is_refused() {
         (core_module.as_slice(), "module"),
         (empty_component.as_slice(), "integration:connector"),
     ] {
-        let error = match Harness::from_bytes(bytes, Settings::default()) {
-            Ok(_) => panic!("{bytes:?} was loaded"),
-            Err(error) => error,
-        };
+        let error = Harness::from_bytes(bytes, Settings::default()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::ComponentInvalid, "{error:?}");
         assert!(error.message.contains(word), "{}", error.message);
         assert!(!error.message.contains('\n'), "{}", error.message);

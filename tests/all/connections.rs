@@ -7,10 +7,7 @@ use serde_json::json;
 
 /// Connects and expects a refusal.
 async fn refused(connection_type: &str, fields: &[(&str, &str)]) -> host_harness::Error {
-    match harness().connect(config(connection_type, fields)).await {
-        Ok(_) => panic!("{connection_type} {fields:?} was accepted"),
-        Err(error) => error,
-    }
+    harness().connect(config(connection_type, fields)).await.unwrap_err()
 }
 
 /// P-A4: the personal access token is the bearer token.
@@ -79,10 +76,7 @@ async fn http_needs_loopback_and_consent() {
     let workspace = LocalWorkspace::start(Options::default()).unwrap();
     let mut config = pat(&workspace);
     config.allow_http_loopback = false;
-    let error = match harness().connect(config).await {
-        Ok(_) => panic!("http was accepted"),
-        Err(error) => error,
-    };
+    let error = harness().connect(config).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidConnection);
     assert!(error.message.contains("allow_http_loopback"), "{}", error.message);
     assert_eq!(workspace.requests().len(), 0);
@@ -197,4 +191,41 @@ async fn a_wrong_token_is_unauthenticated() {
     assert_eq!(error.kind, ErrorKind::Unauthenticated, "{error:?}");
     assert!(!format!("{error:?}").contains("canary"));
     assert_eq!(rig.wire().len(), 1, "{:?}", rig.wire());
+}
+
+/// A private certificate authority is trusted where the connection names it, and only there.
+#[tokio::test]
+async fn a_private_authority_is_trusted_by_name() {
+    let workspace = LocalWorkspace::start(Options { tls: true, ..Options::default() }).unwrap();
+    let mut config = service_principal(&workspace, &workspace.token_url());
+    config.allow_http_loopback = false;
+    let harness = harness();
+    let call = || connector_tests::call("getCurrentUser", &json!({}));
+    let stop = host_harness::CancellationToken::new;
+
+    let connection = harness.connect(config.clone()).await.unwrap();
+    let error = harness.invoke(&connection, call(), &(), stop()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+    assert_eq!(error.delivery, host_harness::Delivery::NotSent);
+    assert!(error.message.contains("certificate"), "{}", error.message);
+    assert_eq!(workspace.requests().len(), 0);
+
+    config.ca_file = workspace.ca_file().map(Into::into);
+    let connection = harness.connect(config).await.unwrap();
+    let output = harness.invoke(&connection, call(), &(), stop()).await.unwrap();
+    assert_eq!(connector_tests::json(&output)["userName"], workspace.client_id());
+}
+
+/// Many callers at once share one token.
+#[tokio::test]
+async fn many_callers_share_one_token() {
+    let rig = std::rc::Rc::new(Rig::oauth().await);
+    let callers = tokio::task::LocalSet::new();
+    for _ in 0..50 {
+        let rig = rig.clone();
+        callers.spawn_local(async move { rig.json("getCurrentUser", json!({})).await });
+    }
+    callers.await;
+    assert_eq!(rig.workspace.tokens_issued(), 1);
+    assert_eq!(rig.wire().len(), 51);
 }

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod clusters;
+mod command_line;
 mod commands;
 mod component;
 mod connections;

@@ -20,7 +20,6 @@ mod bindings {
     export!(Guest);
 }
 
-
 use bindings::exports::integration::connector::actions::Invocation;
 use bindings::exports::integration::connector::{actions, catalog, choices, triggers};
 use bindings::integration::connector::types::{

@@ -7,7 +7,7 @@ use crate::http::TransportError;
 const LIMIT: usize = 64 * 1024 * 1024;
 
 /// How much is asked for at once: enough to keep the number of calls low, little beside the body itself.
-const PART: u64 = 256 * 1024;
+const PART: u64 = 64 * 1024;
 
 /// Joins the parts that `next` gives. With a size that was `declared` the memory needed is that of the body and one part.
 pub(crate) fn collect(

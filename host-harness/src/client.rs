@@ -59,6 +59,8 @@ pub(crate) fn new(trust: &Trust<'_>, limits: &Limits) -> Result<Client, Error> {
         // As many as may be in use, or a burst would close and open connections all the time.
         .pool_max_idle_per_host(limits.concurrent_requests)
         .http1_max_headers(100)
+        // What is read ahead of the guest is memory that comes on top of the answer's own.
+        .http1_max_buf_size(64 << 10)
         .http2_max_header_list_size(64 << 10)
         .http2_keep_alive_interval(Duration::from_secs(20))
         .http2_adaptive_window(true)

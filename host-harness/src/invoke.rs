@@ -17,7 +17,7 @@ use crate::instance::{Factory, Instance};
 use crate::log::Log;
 use crate::scrub::printable;
 
-/// The shortest wait, whatever a connector says.
+/// The shortest wait between two looks, whatever a connector says. A step that brought part of the result is no look.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 
 /// An action that is being performed.
@@ -85,7 +85,8 @@ impl<'a> Performance<'a> {
                 types::Step::Done(output) => return self.finish(output),
                 types::Step::Waiting(waiting) => waiting,
             };
-            let wait = Duration::from_millis(waiting.poll_after_ms.into()).max(SHORTEST_WAIT);
+            let shortest = if waiting.emitted.is_some() { Duration::ZERO } else { SHORTEST_WAIT };
+            let wait = Duration::from_millis(waiting.poll_after_ms.into()).max(shortest);
             self.keep(waiting)?;
             tokio::select! {
                 biased;

@@ -27,7 +27,15 @@ impl Api<'_> {
     /// `{holes}` of the path are filled from the input's fields of that name, percent-encoded. What is left goes into the
     /// query of GET, HEAD and DELETE (arrays repeat the key, null values are left out), else into a JSON body.
     pub fn call(&self, endpoint: &Endpoint, input: &impl Serialize) -> Result<Response, Error> {
-        let request = request(&self.workspace.origin, endpoint, input)?;
+        self.call_with(endpoint, fields(input)?)
+    }
+
+    fn call_with(
+        &self,
+        endpoint: &Endpoint,
+        fields: Map<String, Value>,
+    ) -> Result<Response, Error> {
+        let request = request(&self.workspace.origin, endpoint, fields)?;
         let response = self.send(&request).map_err(|e| judged(endpoint.retry, e))?;
         if response.is_success() {
             return Ok(response);
@@ -37,7 +45,15 @@ impl Api<'_> {
 
     /// Like `call`, with the answer as complete JSON text, otherwise as it was sent. An empty answer is `{}`.
     pub fn mirror(&self, endpoint: &Endpoint, input: &impl Serialize) -> Result<String, Error> {
-        let text = text(self.call(endpoint, input)?)?;
+        self.mirror_with(endpoint, fields(input)?)
+    }
+
+    fn mirror_with(
+        &self,
+        endpoint: &Endpoint,
+        fields: Map<String, Value>,
+    ) -> Result<String, Error> {
+        let text = text(self.call_with(endpoint, fields)?)?;
         if text.is_empty() {
             return Ok("{}".to_owned());
         }
@@ -51,8 +67,7 @@ impl Api<'_> {
         endpoint: &Endpoint,
         input: &impl Serialize,
     ) -> Result<T, Error> {
-        let text = text(self.call(endpoint, input)?)?;
-        parse(endpoint, &text)
+        parse(endpoint, &text(self.call_with(endpoint, fields(input)?)?)?)
     }
 
     /// Sends a request as it is and answers with whatever came back, any status.
@@ -64,19 +79,26 @@ impl Api<'_> {
     }
 }
 
+/// What an input is to an endpoint. All that is generic over inputs ends here, so that the component has the rest once.
+pub(crate) fn fields(input: &impl Serialize) -> Result<Map<String, Value>, Error> {
+    object(serde_json::to_value(input))
+}
+
+fn object(input: serde_json::Result<Value>) -> Result<Map<String, Value>, Error> {
+    match input {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(other) => Err(Error::internal(format!("the input is no object: {other}"))),
+        Err(error) => Err(Error::internal(format!("the input cannot be sent: {error}"))),
+    }
+}
+
 /// The request for an endpoint and an input; pure, so that what goes over the wire can be told from a table.
 pub(crate) fn request(
     origin: &str,
     endpoint: &Endpoint,
-    input: &impl Serialize,
+    mut fields: Map<String, Value>,
 ) -> Result<Request, Error> {
-    let input = serde_json::to_value(input)
-        .map_err(|e| Error::internal(format!("the input cannot be sent: {e}")))?;
-    let mut fields = match input {
-        Value::Object(fields) => fields,
-        Value::Null => Map::new(),
-        other => return Err(Error::internal(format!("the input is no object: {other}"))),
-    };
     let mut target = format!("{origin}{}", url::fill(endpoint.path, &mut fields)?);
     fields.retain(|_, value| !value.is_null());
     let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
@@ -99,13 +121,15 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
     text: &'a str,
 ) -> Result<T, Error> {
     let json = if text.is_empty() { "{}" } else { text };
-    serde_json::from_str(json).map_err(|e| {
-        let mut error = not_json(json, &e);
-        if endpoint.retry.is_fragile() {
-            error.delivery = Delivery::Unknown;
-        }
-        judged(endpoint.retry, error)
-    })
+    serde_json::from_str(json).map_err(|e| senseless(endpoint, json, &e))
+}
+
+fn senseless(endpoint: &Endpoint, json: &str, why: &serde_json::Error) -> Error {
+    let mut error = not_json(json, why);
+    if endpoint.retry.is_fragile() {
+        error.delivery = Delivery::Unknown;
+    }
+    judged(endpoint.retry, error)
 }
 
 /// What the retry class of an endpoint makes of an error: a request that is not safe to repeat and may have been carried

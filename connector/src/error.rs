@@ -1,6 +1,7 @@
 //! The connector's one error type. Kinds decide, texts explain; `wasm.rs` maps it to the contract's record.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde_json::Value;
 
@@ -36,11 +37,15 @@ pub enum Delivery {
     Applied,
 }
 
-/// Why a step failed and what to do about it.
+/// Why a step failed and what to do about it. One word wide: it is passed on by nearly every function here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Error(Box<Facts>);
+
+/// What an error says.
 ///
 /// `message` is one line for a flow author: lower-case start, no final period, no secret, no header, no request body.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Error {
+pub struct Facts {
     pub kind: ErrorKind,
     pub message: String,
     pub delivery: Delivery,
@@ -58,7 +63,7 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: ErrorKind, delivery: Delivery, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Facts {
             kind,
             message: message.into(),
             delivery,
@@ -69,7 +74,11 @@ impl Error {
             request_id: None,
             handle: None,
             details: None,
-        }
+        }))
+    }
+
+    pub fn into_facts(self) -> Facts {
+        *self.0
     }
 
     /// The input is wrong at `path` (as in `sqlParameters[0].name`); nothing was sent.
@@ -103,6 +112,20 @@ impl Error {
     pub fn with_handle(mut self, handle: &Value) -> Self {
         self.handle.get_or_insert_with(|| handle.clone());
         self
+    }
+}
+
+impl Deref for Error {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Facts {
+        &mut self.0
     }
 }
 

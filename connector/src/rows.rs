@@ -321,7 +321,8 @@ mod tests {
             (r#"["1"]"#, "a row, which is an array"),
             (r#"{"a":"1"}"#, "an array of rows"),
         ] {
-            let message = written(data, &columns, ResultFormat::Objects).unwrap_err().message;
+            let message =
+                written(data, &columns, ResultFormat::Objects).unwrap_err().into_facts().message;
             assert!(message.contains(expected), "{message}");
         }
     }

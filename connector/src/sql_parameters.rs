@@ -111,7 +111,7 @@ mod tests {
     fn wired(parameters: &str) -> Result<Value, String> {
         let parameters: Vec<SqlParameter> =
             serde_json::from_str(parameters).map_err(|e| e.to_string())?;
-        wire(&parameters).map(|wire| json!(wire)).map_err(|e| e.message)
+        wire(&parameters).map(|wire| json!(wire)).map_err(|e| e.into_facts().message)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::action::{Output, Step, Waiting};
 use crate::choices::{Choice, Page};
-use crate::error::{Delivery, Error, ErrorKind};
+use crate::error::{Delivery, Error, ErrorKind, Facts};
 use crate::{Connection, Invocation};
 
 use super::{actions, choices, types};
@@ -67,7 +67,7 @@ impl From<Choice> for choices::Choice {
 
 impl From<Error> for types::Error {
     fn from(error: Error) -> Self {
-        let Error {
+        let Facts {
             kind,
             message,
             delivery,
@@ -78,7 +78,7 @@ impl From<Error> for types::Error {
             request_id,
             handle,
             details,
-        } = error;
+        } = error.into_facts();
         Self {
             kind: kind.into(),
             message,

@@ -29,9 +29,9 @@ fn sent(action: &str, input: &Value) -> connector::http::Request {
 
 #[test]
 fn unknown_key_lists_near_ones() {
-    let message = refused("getClutser", &json!({})).message;
+    let message = refused("getClutser", &json!({})).into_facts().message;
     assert!(message.contains("getCluster"), "{message}");
-    let message = refused("Get SQL Warehouse", &json!({})).message;
+    let message = refused("Get SQL Warehouse", &json!({})).into_facts().message;
     assert!(message.contains("did you mean getWarehouse"), "{message}");
     assert!(!refused("zzz", &json!({})).message.contains("did you mean"));
 }
@@ -77,7 +77,7 @@ fn wrong_inputs_are_named_with_what_is_expected() {
             "input timeoutSeconds:",
         ),
     ] {
-        let message = refused(action, &input).message;
+        let message = refused(action, &input).into_facts().message;
         assert!(message.starts_with(expected), "{message}\n{expected}");
     }
 }

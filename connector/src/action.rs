@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::error::Error;
+use crate::views::View;
 use crate::{dispatch, views};
 
 /// Section of the palette.
@@ -183,10 +184,10 @@ pub struct Entry {
     pub group: Group,
     pub effect: Effect,
     pub endpoints: &'static [Endpoint],
-    pub input_schema: fn() -> Value,
-    pub output_schema: fn() -> Value,
+    pub input_schema: View,
+    pub output_schema: View,
     /// Input and output of the example.
-    pub shown: fn() -> Value,
+    pub shown: View,
     #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
     pub start: fn(&Api<'_>, &Value) -> Result<Step<Value>, Error>,
@@ -198,9 +199,9 @@ impl Entry {
     /// The entry of an action with its views; see `views::entry`.
     pub(crate) const fn of<A: Action>(
         key: &'static str,
-        input_schema: fn() -> Value,
-        output_schema: fn() -> Value,
-        shown: fn() -> Value,
+        input_schema: View,
+        output_schema: View,
+        shown: View,
     ) -> Self {
         Self {
             key,
@@ -220,6 +221,6 @@ impl Entry {
 
     /// Name for people.
     pub fn label(&self) -> String {
-        views::text(&(self.input_schema)(), "title")
+        views::text(&self.input_schema.value(), "title")
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::origin::{self, Location};
 #[cfg(not(target_family = "wasm"))]
 use crate::schema;
-use crate::views::view;
+use crate::views::{View, view};
 use crate::{dispatch, near};
 
 /// Where the requests of a connection go.
@@ -56,7 +56,7 @@ pub struct ConnectionType {
     /// The input that the host keeps to itself.
     pub secret: &'static str,
     /// All inputs, the secret one included.
-    pub schema: fn() -> Value,
+    pub schema: View,
     resolve: fn(&Value) -> Result<Resolved, Error>,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
         let why = "the secret stays in the host and is no field of a connection here";
         return Err(Error::connection(kind.secret, why));
     }
-    let full = (kind.schema)();
+    let full = kind.schema.value();
     let mut cleaned = clean::clean(&without(&full, kind.secret), given)
         .map_err(|misfit| unfit(&full, &misfit))?;
     if let Value::Object(cleaned) = &mut cleaned {

@@ -68,28 +68,28 @@ pub fn describe() -> Description {
 }
 
 fn connection(kind: &ConnectionType) -> ConnectionDescription {
-    let full = (kind.schema)();
+    let full = kind.schema.value();
     ConnectionDescription {
         key: kind.key,
         label: views::text(&full, "title"),
         description: views::text(&full, "description"),
         scheme: kind.scheme,
         secret: kind.secret,
-        schema: full.to_string(),
+        schema: kind.schema.json(),
     }
 }
 
 fn action(entry: &Entry) -> ActionDescription {
-    let input = (entry.input_schema)();
+    let input = entry.input_schema.value();
     ActionDescription {
         key: entry.key,
         label: views::text(&input, "title"),
         description: views::text(&input, "description"),
         group: entry.group.label(),
         effect: entry.effect,
-        input_schema: input.to_string(),
-        output_schema: (entry.output_schema)().to_string(),
-        example: (entry.shown)().to_string(),
+        input_schema: entry.input_schema.json(),
+        output_schema: entry.output_schema.json(),
+        example: entry.shown.json(),
         endpoints: entry.endpoints,
     }
 }

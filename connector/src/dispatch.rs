@@ -38,7 +38,7 @@ pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
     let json = if json.trim().is_empty() { "{}" } else { json };
     let given: Value = serde_json::from_str(json)
         .map_err(|e| Error::input("", format!("the input is not JSON: {e}")))?;
-    let schema = (entry.input_schema)();
+    let schema = entry.input_schema.value();
     let mut fields = clean::clean(&schema, given).map_err(misfit)?;
     let debug = fields.as_object_mut().and_then(|fields| fields.shift_remove(DEBUG));
     Ok(Input { fields, debug: debug == Some(Value::Bool(true)) })

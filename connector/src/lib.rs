@@ -99,6 +99,7 @@ pub use crate::description::{
 };
 #[cfg(not(target_family = "wasm"))]
 pub use crate::schema::{FORMATS, VENDOR};
+pub use crate::views::View;
 
 /// The connection in use: its type and its public fields.
 #[derive(Debug, Clone, PartialEq, Eq)]

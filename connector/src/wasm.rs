@@ -2,10 +2,8 @@
 //! here; what is decided is decided in the core, which the native tests run.
 
 mod bindings;
-mod by_waki;
 mod convert;
 mod describe;
-mod direct;
 mod failure;
 mod transport;
 

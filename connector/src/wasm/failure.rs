@@ -5,11 +5,7 @@ use waki::ErrorCode;
 use crate::error::{Delivery, ErrorKind};
 use crate::http::{Request, TransportError};
 
-/// The failure for a code of `wasi:http`.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one row for each code, so that a new one fails to compile"
-)]
+/// The failure for a code of `wasi:http`: one row for each, so that a new one fails to compile.
 pub(super) fn of_code(request: &Request, code: &ErrorCode) -> TransportError {
     let host = authority(request);
     match code {

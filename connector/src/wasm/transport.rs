@@ -1,38 +1,142 @@
-//! Requests over `wasi:http`. waki carries them; what it cannot carry goes through a thin layer of ours over waki's own
-//! bindings (`direct.rs`).
+//! Requests over `wasi:http`, by waki's bindings of it. Not here: what a failure means (`failure.rs`).
+//!
+//! waki's own client is left out. It brings the `http` crate, which is an eighth of the component, and cannot carry all that
+//! we send: it knows no timeout but that of the connection, replaces a header that repeats, drops the cause of a stream's
+//! failure, and does not say how long a body is, so that hosts leave out a body where a method usually has none.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use waki::bindings::wasi::http::types::Method;
+use waki::bindings::wasi::http::outgoing_handler;
+use waki::bindings::wasi::http::types::{
+    ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody,
+    OutgoingRequest, RequestOptions, Scheme, http_error_code,
+};
+use waki::bindings::wasi::io::streams::{InputStream, StreamError};
 
+use crate::body;
 use crate::http::{Request, Response, Transport, TransportError};
 
-use super::{by_waki, direct};
+use super::failure;
 
 /// The longest wait for a connection, for hosts without a limit of their own.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The network as the component sees it.
 pub(super) struct WasiHttp;
 
 impl Transport for WasiHttp {
     fn send(&self, request: &Request) -> Result<Response, TransportError> {
-        if waki_carries(request) { by_waki::send(request) } else { direct::send(request) }
+        let failed = |code: &ErrorCode| failure::of_code(request, code);
+        let outgoing = outgoing(request)?;
+        let body = outgoing.body().map_err(|()| failure::unsendable(request))?;
+        // Sent before the body is written: a host takes only so much of a body that nobody reads yet.
+        let future = outgoing_handler::handle(outgoing, Some(options(request)))
+            .map_err(|code| failed(&code))?;
+        // When the writing fails, the answer still says why: the connection was refused, or the server had enough (413).
+        if write(&body, &request.body).is_ok() {
+            let _ = OutgoingBody::finish(body, None);
+        } else {
+            drop(body);
+        }
+        match answer(&future) {
+            Some(Ok(answer)) => read(request, &answer),
+            Some(Err(code)) => Err(failed(&code)),
+            None => Err(failure::broken_off(request)),
+        }
     }
 }
 
-/// waki 0.5.1 knows no timeout but that of the connection, replaces a header that repeats, and does not say how long a
-/// body is: hosts leave out a body of unknown length where a method usually has none.
-fn waki_carries(request: &Request) -> bool {
-    let usually_bodiless = matches!(request.method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS");
-    let mut names = HashSet::new();
-    request.timeout.is_none()
-        && (request.body.is_empty() || !usually_bodiless)
-        && request.headers.iter().all(|(name, _)| names.insert(name.to_ascii_lowercase()))
+fn outgoing(request: &Request) -> Result<OutgoingRequest, TransportError> {
+    let unsendable = || failure::unsendable(request);
+    let mut headers: Vec<(String, Vec<u8>)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .collect();
+    if !request.body.is_empty() {
+        let size = request.body.len().to_string();
+        headers.push(("content-length".to_owned(), size.into_bytes()));
+    }
+    let headers = Fields::from_list(&headers).map_err(|_| unsendable())?;
+    let (scheme, rest) = request.url.split_once("://").ok_or_else(unsendable)?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let scheme = if scheme == "http" { Scheme::Http } else { Scheme::Https };
+    let outgoing = OutgoingRequest::new(headers);
+    outgoing
+        .set_method(&method(&request.method))
+        .and_then(|()| outgoing.set_scheme(Some(&scheme)))
+        .and_then(|()| outgoing.set_authority(Some(authority)))
+        .and_then(|()| outgoing.set_path_with_query(Some(path)))
+        .map_err(|()| unsendable())?;
+    Ok(outgoing)
 }
 
-pub(super) fn method(name: &str) -> Method {
+/// A host may not know a timeout; then its own one holds.
+fn options(request: &Request) -> RequestOptions {
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let options = RequestOptions::new();
+    let _ = options.set_connect_timeout(Some(nanoseconds(CONNECT_TIMEOUT)));
+    if let Some(timeout) = request.timeout {
+        let _ = options.set_first_byte_timeout(Some(nanoseconds(timeout)));
+    }
+    options
+}
+
+fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), ()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let stream = body.write()?;
+    let ready = stream.subscribe();
+    while !bytes.is_empty() {
+        ready.block();
+        let allowed = stream.check_write().map_err(drop)?;
+        let size = usize::try_from(allowed).unwrap_or(usize::MAX).min(bytes.len());
+        let (part, rest) = bytes.split_at(size);
+        stream.write(part).map_err(drop)?;
+        bytes = rest;
+    }
+    stream.flush().map_err(drop)?;
+    ready.block();
+    stream.check_write().map(drop).map_err(drop)
+}
+
+fn answer(future: &FutureIncomingResponse) -> Option<Result<IncomingResponse, ErrorCode>> {
+    future.subscribe().block();
+    future.get()?.ok()
+}
+
+fn read(request: &Request, answer: &IncomingResponse) -> Result<Response, TransportError> {
+    let headers: Vec<(String, String)> = answer
+        .headers()
+        .entries()
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), header_text(value)))
+        .collect();
+    // The stream is a child of the body, and goes before it.
+    let incoming = answer.consume().map_err(|()| failure::broken_off(request))?;
+    let stream = incoming.stream().map_err(|()| failure::broken_off(request))?;
+    let body =
+        body::collect(declared_size(request, &headers), |size| part(request, &stream, size))?;
+    Ok(Response { status: answer.status(), headers, body })
+}
+
+fn part(
+    request: &Request,
+    stream: &InputStream,
+    size: u64,
+) -> Result<Option<Vec<u8>>, TransportError> {
+    match stream.blocking_read(size) {
+        Ok(part) => Ok(Some(part)),
+        Err(StreamError::Closed) => Ok(None),
+        Err(StreamError::LastOperationFailed(error)) => Err(match http_error_code(&error) {
+            Some(code) => failure::of_code(request, &code),
+            None => failure::broken_off(request),
+        }),
+    }
+}
+
+fn method(name: &str) -> Method {
     match name {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -46,7 +150,7 @@ pub(super) fn method(name: &str) -> Method {
 }
 
 /// The size of the body that an answer's head declares. HEAD declares one that does not come.
-pub(super) fn declared_size(request: &Request, headers: &[(String, String)]) -> Option<usize> {
+fn declared_size(request: &Request, headers: &[(String, String)]) -> Option<usize> {
     if request.method == "HEAD" {
         return None;
     }
@@ -55,6 +159,6 @@ pub(super) fn declared_size(request: &Request, headers: &[(String, String)]) -> 
 }
 
 /// Header values are bytes; Databricks' own are ASCII.
-pub(super) fn header_text(value: &[u8]) -> String {
+fn header_text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }

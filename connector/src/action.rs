@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::api::Api;
 use crate::error::Error;
@@ -190,9 +190,9 @@ pub struct Entry {
     pub shown: View,
     #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
-    pub start: fn(&Api<'_>, &Value) -> Result<Step<Value>, Error>,
-    pub resume: fn(&Api<'_>, &Value, &Value) -> Result<Step<Value>, Error>,
-    pub cancel: fn(&Api<'_>, &Value, &Value) -> Result<(), Error>,
+    pub start: fn(&Api<'_>, &Map<String, Value>) -> Result<Step<Value>, Error>,
+    pub resume: fn(&Api<'_>, &Map<String, Value>, &Value) -> Result<Step<Value>, Error>,
+    pub cancel: fn(&Api<'_>, &Map<String, Value>, &Value) -> Result<(), Error>,
 }
 
 impl Entry {

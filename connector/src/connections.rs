@@ -57,7 +57,7 @@ pub struct ConnectionType {
     pub secret: &'static str,
     /// All inputs, the secret one included.
     pub schema: View,
-    resolve: fn(&Value) -> Result<Resolved, Error>,
+    resolve: fn(&Map<String, Value>) -> Result<Resolved, Error>,
 }
 
 /// All ways to connect, in the order in which to offer them.
@@ -94,11 +94,12 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
         return Err(Error::connection(kind.secret, why));
     }
     let full = kind.schema.value();
-    let mut cleaned = clean::clean(&without(&full, kind.secret), given)
+    let cleaned = clean::clean(&without(&full, kind.secret), given)
         .map_err(|misfit| unfit(&full, &misfit))?;
-    if let Value::Object(cleaned) = &mut cleaned {
-        cleaned.insert(kind.secret.to_owned(), Value::Null);
-    }
+    let Value::Object(mut cleaned) = cleaned else {
+        return Err(Error::connection("fields", "no JSON object"));
+    };
+    cleaned.insert(kind.secret.to_owned(), Value::Null);
     (kind.resolve)(&cleaned)
 }
 

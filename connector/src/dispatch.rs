@@ -29,7 +29,7 @@ pub(crate) fn entry(key: &str) -> Result<&'static Entry, Error> {
 /// An input as its action reads it.
 #[derive(Debug)]
 pub(crate) struct Input {
-    pub(crate) fields: Value,
+    pub(crate) fields: Map<String, Value>,
     pub(crate) debug: bool,
 }
 
@@ -39,8 +39,10 @@ pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
     let given: Value = serde_json::from_str(json)
         .map_err(|e| Error::input("", format!("the input is not JSON: {e}")))?;
     let schema = entry.input_schema.value();
-    let mut fields = clean::clean(&schema, given).map_err(misfit)?;
-    let debug = fields.as_object_mut().and_then(|fields| fields.shift_remove(DEBUG));
+    let Value::Object(mut fields) = clean::clean(&schema, given).map_err(misfit)? else {
+        return Err(Error::input("", "the input is no JSON object"));
+    };
+    let debug = fields.shift_remove(DEBUG);
     Ok(Input { fields, debug: debug == Some(Value::Bool(true)) })
 }
 
@@ -60,13 +62,16 @@ fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-pub(crate) fn start_typed<A: Action>(api: &Api<'_>, input: &Value) -> Result<Step<Value>, Error> {
+pub(crate) fn start_typed<A: Action>(
+    api: &Api<'_>,
+    input: &Map<String, Value>,
+) -> Result<Step<Value>, Error> {
     erase(read::<A>(input)?.start(api)?)
 }
 
 pub(crate) fn resume_typed<A: Action>(
     api: &Api<'_>,
-    input: &Value,
+    input: &Map<String, Value>,
     state: &Value,
 ) -> Result<Step<Value>, Error> {
     erase(read::<A>(input)?.resume(api, read_state::<A>(state)?)?)
@@ -74,34 +79,32 @@ pub(crate) fn resume_typed<A: Action>(
 
 pub(crate) fn cancel_typed<A: Action>(
     api: &Api<'_>,
-    input: &Value,
+    input: &Map<String, Value>,
     state: &Value,
 ) -> Result<(), Error> {
     read::<A>(input)?.cancel(api, read_state::<A>(state)?)
 }
 
 /// Reads cleaned fields. What is wrong by now is what a field's own type refuses, in its own words.
-pub(crate) fn read<T: DeserializeOwned>(fields: &Value) -> Result<T, Error> {
-    T::deserialize(fields).map_err(|why| {
-        let reads = |fields: &Value| T::deserialize(fields).map(drop).map_err(|e| e.to_string());
-        Error::input(&culprit(fields, &why.to_string(), &reads), why)
-    })
+pub(crate) fn read<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, Error> {
+    let read = |fields: &Map<String, Value>| T::deserialize(fields);
+    read(fields).map_err(|why| refusal(fields, &why, &|fields| read(fields).err()))
 }
 
-/// The field that an error is about: the one without which the error is another. Keeping the path while reading would cost
-/// the component a second copy of the reading of every type.
-fn culprit(fields: &Value, why: &str, reads: &dyn Fn(&Value) -> Result<(), String>) -> String {
-    let mut names = fields.as_object().into_iter().flat_map(Map::keys);
-    names
-        .find(|name| {
-            let mut others = fields.clone();
-            if let Value::Object(others) = &mut others {
-                others.shift_remove(*name);
-            }
-            reads(&others).err().as_deref() != Some(why)
-        })
-        .cloned()
-        .unwrap_or_default()
+/// The error about the field without which there is none, or another one. Keeping the path while reading would cost the
+/// component a second copy of the reading of every type.
+fn refusal(
+    fields: &Map<String, Value>,
+    why: &serde_json::Error,
+    refused: &dyn Fn(&Map<String, Value>) -> Option<serde_json::Error>,
+) -> Error {
+    let why = why.to_string();
+    let culprit = fields.keys().find(|name| {
+        let mut others = fields.clone();
+        others.shift_remove(*name);
+        refused(&others).is_none_or(|error| error.to_string() != why)
+    });
+    Error::input(culprit.map_or("", String::as_str), why)
 }
 
 fn read_state<A: Action>(state: &Value) -> Result<A::State, Error> {

@@ -83,7 +83,7 @@ mod wasm;
 
 use std::convert::Infallible;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::action::{Entry, Step};
 use crate::api::Api;
@@ -161,7 +161,7 @@ pub fn cancel(
 fn with_api<T>(
     transport: &dyn Transport,
     invocation: &Invocation,
-    run: impl FnOnce(&Entry, &Api<'_>, &Value) -> Result<T, Error>,
+    run: impl FnOnce(&Entry, &Api<'_>, &Map<String, Value>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let entry = dispatch::entry(&invocation.action)?;
     let input = dispatch::input(entry, &invocation.input)?;

@@ -2,7 +2,7 @@
 //! Nothing is built per cell and no number is parsed. Not here: which chunk comes next (`statement_result.rs`).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -65,25 +65,32 @@ pub(crate) struct Column {
 /// SQL allows names that repeat and JSON objects do not: a repeated name gets the first suffix `_2`, `_3`, … that no
 /// column has, and a column without a name is `column_<position>`.
 pub(crate) fn columns(described: &[(String, String)]) -> Vec<Column> {
-    let names: BTreeSet<&str> = described.iter().map(|(name, _)| name.as_str()).collect();
-    let mut taken = BTreeSet::new();
-    let mut suffixes = BTreeMap::new();
+    let mut uses: HashMap<String, Use> =
+        described.iter().map(|(name, _)| (name.clone(), Use::default())).collect();
     let mut columns = Vec::with_capacity(described.len());
     for (position, (name, type_name)) in described.iter().enumerate() {
         let base = if name.is_empty() { format!("column_{}", position + 1) } else { name.clone() };
         let mut unique = base.clone();
-        while taken.contains(&unique) || (unique != *name && names.contains(unique.as_str())) {
-            let suffix = suffixes.entry(base.clone()).or_insert(1_u32);
-            *suffix += 1;
-            unique = format!("{base}_{suffix}");
+        while uses.get(&unique).is_some_and(|used| used.taken || unique != *name) {
+            let Use { repeated, .. } = uses.entry(base.clone()).or_default();
+            *repeated += 1;
+            unique = format!("{base}_{}", *repeated + 1);
         }
         columns.push(Column {
             key: format!("{}:", serde_json::Value::from(unique.as_str())),
             kind: Kind::of(type_name),
         });
-        taken.insert(unique);
+        uses.entry(unique).or_default().taken = true;
     }
     columns
+}
+
+/// What is known of a name, which a column was given or has by now.
+#[derive(Default)]
+struct Use {
+    taken: bool,
+    /// How many suffixes were tried.
+    repeated: u32,
 }
 
 /// Appends the rows of a `data_array`, separated by commas, and tells how many they are. `first` is false when a row
@@ -371,7 +378,7 @@ mod tests {
         #[test]
         fn columns_never_collide(given in prop::collection::vec("(a|b|)(_[23])?(_2)?|column_[1-4]", 0..12)) {
             let names = names(&given);
-            let distinct: BTreeSet<_> = names.iter().collect();
+            let distinct: std::collections::HashSet<_> = names.iter().collect();
             prop_assert_eq!(distinct.len(), given.len());
             for (position, name) in given.iter().enumerate() {
                 let first = given.iter().position(|other| other == name) == Some(position);

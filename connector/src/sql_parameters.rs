@@ -1,8 +1,6 @@
 //! Parameters of a SQL statement: from the form's values of any JSON type to the text and type that the wire has. Values of
 //! a number keep every digit.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,8 +41,7 @@ pub(crate) struct WireParameter {
 
 /// The parameters for the wire, or which of them is wrong.
 pub(crate) fn wire(parameters: &[SqlParameter]) -> Result<Vec<WireParameter>, Error> {
-    let mut names = BTreeSet::new();
-    let mut wire = Vec::with_capacity(parameters.len());
+    let mut wire: Vec<WireParameter> = Vec::with_capacity(parameters.len());
     for (index, parameter) in parameters.iter().enumerate() {
         let path = |field: &str| format!("sqlParameters[{index}].{field}");
         let name = parameter.name.trim();
@@ -52,7 +49,7 @@ pub(crate) fn wire(parameters: &[SqlParameter]) -> Result<Vec<WireParameter>, Er
         if name.is_empty() {
             return Err(Error::input(&path("name"), "must not be blank"));
         }
-        if !names.insert(name) {
+        if wire.iter().any(|other| other.name == name) {
             return Err(Error::input(&path("name"), format!("{name} is there twice")));
         }
         let (value, fitting_type) = text_and_type(parameter.value.as_ref())

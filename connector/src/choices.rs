@@ -1,8 +1,7 @@
 //! Drop-downs: where their values come from and how they read. Which input shows which source stands with the inputs
 //! (`x-choices`).
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::action::Endpoint;
 use crate::api::Api;
@@ -29,14 +28,20 @@ pub struct Page {
 }
 
 /// A source of drop-down values.
-#[derive(Clone, Copy)]
-#[expect(missing_debug_implementations, reason = "a function pointer says nothing to a reader")]
+#[derive(Debug, Clone, Copy)]
 pub struct ChoiceSource {
     pub key: &'static str,
     pub label: &'static str,
-    pub endpoints: &'static [Endpoint],
-    /// Reads one page; the last argument is the token of a page before.
-    find: fn(&Api<'_>, Option<&str>) -> Result<Page, Error>,
+    /// The one that lists the things to choose from.
+    pub endpoints: &'static [Endpoint; 1],
+    /// The largest page that the reference allows, where it names one.
+    page_size: Option<u32>,
+    /// The field of the answer that has the things.
+    things: &'static str,
+    /// The fields of a thing: what names it, for machines and for people, and what tells it from others of that name.
+    id: &'static str,
+    name: &'static str,
+    details: [&'static str; 2],
 }
 
 impl ChoiceSource {
@@ -51,30 +56,27 @@ impl ChoiceSource {
     }
 }
 
-const LIST_CLUSTERS: Endpoint = Endpoint::get("/api/2.1/clusters/list");
-const LIST_WAREHOUSES: Endpoint = Endpoint::get("/api/2.0/sql/warehouses");
-
 /// All sources, by key.
 pub const SOURCES: &[ChoiceSource] = &[
     ChoiceSource {
         key: "clusters",
         label: "Clusters",
-        endpoints: &[LIST_CLUSTERS],
-        find: |api, token| {
-            // The largest page that the reference allows.
-            let asked = json!({ "page_size": 100, "page_token": token });
-            let list: Clusters = api.read(&LIST_CLUSTERS, &asked)?;
-            Ok(Page::of(list.clusters.into_iter().map(Cluster::choice), list.next_page_token))
-        },
+        endpoints: &[Endpoint::get("/api/2.1/clusters/list")],
+        page_size: Some(100),
+        things: "clusters",
+        id: "cluster_id",
+        name: "cluster_name",
+        details: ["state", "node_type_id"],
     },
     ChoiceSource {
         key: "warehouses",
         label: "SQL warehouses",
-        endpoints: &[LIST_WAREHOUSES],
-        find: |api, token| {
-            let list: Warehouses = api.read(&LIST_WAREHOUSES, &json!({ "page_token": token }))?;
-            Ok(Page::of(list.warehouses.into_iter().map(Warehouse::choice), list.next_page_token))
-        },
+        endpoints: &[Endpoint::get("/api/2.0/sql/warehouses")],
+        page_size: None,
+        things: "warehouses",
+        id: "id",
+        name: "name",
+        details: ["state", "cluster_size"],
     },
 ];
 
@@ -97,7 +99,7 @@ pub(crate) fn find(
     let mut token = page_token.filter(|token| !token.is_empty()).map(str::to_owned);
     let mut page = Page::default();
     for _ in 0..MOST_PAGES {
-        page = (found.find)(api, token.as_deref())?;
+        page = found.page(api, token.as_deref())?;
         page.choices.retain(|choice| {
             choice.label.to_lowercase().contains(&search)
                 || choice.value.as_str().is_some_and(|id| id.to_lowercase().contains(&search))
@@ -112,64 +114,43 @@ pub(crate) fn find(
     Ok(page)
 }
 
-impl Page {
-    fn of(choices: impl Iterator<Item = Choice>, next: Option<String>) -> Self {
-        Self { choices: choices.collect(), next: next.filter(|token| !token.is_empty()) }
+impl ChoiceSource {
+    /// Reads one page; `token` is that of a page before.
+    fn page(&self, api: &Api<'_>, token: Option<&str>) -> Result<Page, Error> {
+        let [list] = self.endpoints;
+        let asked = json!({ "page_size": self.page_size, "page_token": token });
+        let answer: Map<String, Value> = api.read(list, &asked)?;
+        let things = match answer.get(self.things) {
+            None => &[][..],
+            Some(things) => things.as_array().ok_or_else(|| self.unreadable())?,
+        };
+        let choices = things.iter().map(|thing| self.choice(thing)).collect::<Result<_, _>>()?;
+        let next = text(answer.get("next_page_token")).map(str::to_owned);
+        Ok(Page { choices, next })
     }
-}
 
-impl Choice {
-    /// A thing by its name, with what tells it from others of that name.
-    fn of(id: String, name: Option<String>, details: [Option<String>; 2]) -> Self {
-        let details: Vec<String> = details.into_iter().flatten().collect();
-        Self {
-            label: name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.clone()),
-            value: Value::String(id),
+    fn choice(&self, thing: &Value) -> Result<Choice, Error> {
+        let id = text(thing.get(self.id)).ok_or_else(|| self.unreadable())?;
+        let details: Vec<&str> =
+            self.details.iter().filter_map(|detail| text(thing.get(detail))).collect();
+        Ok(Choice {
+            value: id.into(),
+            label: text(thing.get(self.name)).unwrap_or(id).to_owned(),
             detail: (!details.is_empty()).then(|| details.join(", ")),
-        }
+        })
+    }
+
+    fn unreadable(&self) -> Error {
+        Error::protocol(format!(
+            "Databricks answered with something else than a list of {}",
+            self.things
+        ))
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Clusters {
-    clusters: Vec<Cluster>,
-    next_page_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Cluster {
-    cluster_id: String,
-    cluster_name: Option<String>,
-    state: Option<String>,
-    node_type_id: Option<String>,
-}
-
-impl Cluster {
-    fn choice(self) -> Choice {
-        Choice::of(self.cluster_id, self.cluster_name, [self.state, self.node_type_id])
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Warehouses {
-    warehouses: Vec<Warehouse>,
-    next_page_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Warehouse {
-    id: String,
-    name: Option<String>,
-    state: Option<String>,
-    cluster_size: Option<String>,
-}
-
-impl Warehouse {
-    fn choice(self) -> Choice {
-        Choice::of(self.id, self.name, [self.state, self.cluster_size])
-    }
+/// Text with something in it.
+fn text(value: Option<&Value>) -> Option<&str> {
+    value?.as_str().filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

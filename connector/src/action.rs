@@ -176,6 +176,9 @@ pub struct Example {
     pub output: Value,
 }
 
+/// The fields of an input.
+pub type Fields = Map<String, Value>;
+
 /// An action in the table, its types erased.
 #[derive(Clone, Copy)]
 #[expect(missing_debug_implementations, reason = "function pointers say nothing to a reader")]
@@ -190,9 +193,9 @@ pub struct Entry {
     pub shown: View,
     #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
-    pub start: fn(&Api<'_>, &Map<String, Value>) -> Result<Step<Value>, Error>,
-    pub resume: fn(&Api<'_>, &Map<String, Value>, &Value) -> Result<Step<Value>, Error>,
-    pub cancel: fn(&Api<'_>, &Map<String, Value>, &Value) -> Result<(), Error>,
+    pub start: fn(&Api<'_>, &Fields) -> Result<Step<Value>, Error>,
+    pub resume: fn(&Api<'_>, &Fields, &Value) -> Result<Step<Value>, Error>,
+    pub cancel: fn(&Api<'_>, &Fields, &Value) -> Result<(), Error>,
 }
 
 impl Entry {

@@ -5,6 +5,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::action::Fields;
 use crate::clean::{self, Misfit};
 use crate::error::Error;
 use crate::origin::{self, Location};
@@ -57,7 +58,7 @@ pub struct ConnectionType {
     pub secret: &'static str,
     /// All inputs, the secret one included.
     pub schema: View,
-    resolve: fn(&Map<String, Value>) -> Result<Resolved, Error>,
+    resolve: fn(&Fields) -> Result<Resolved, Error>,
 }
 
 /// All ways to connect, in the order in which to offer them.

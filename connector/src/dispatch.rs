@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::action::{Action, Entry, Step, Waiting};
+use crate::action::{Action, Entry, Fields, Step, Waiting};
 use crate::actions::ACTIONS;
 use crate::api::Api;
 use crate::clean::{self, Misfit};
@@ -29,7 +29,7 @@ pub(crate) fn entry(key: &str) -> Result<&'static Entry, Error> {
 /// An input as its action reads it.
 #[derive(Debug)]
 pub(crate) struct Input {
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) fields: Fields,
     pub(crate) debug: bool,
 }
 
@@ -62,16 +62,13 @@ fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-pub(crate) fn start_typed<A: Action>(
-    api: &Api<'_>,
-    input: &Map<String, Value>,
-) -> Result<Step<Value>, Error> {
+pub(crate) fn start_typed<A: Action>(api: &Api<'_>, input: &Fields) -> Result<Step<Value>, Error> {
     erase(read::<A>(input)?.start(api)?)
 }
 
 pub(crate) fn resume_typed<A: Action>(
     api: &Api<'_>,
-    input: &Map<String, Value>,
+    input: &Fields,
     state: &Value,
 ) -> Result<Step<Value>, Error> {
     erase(read::<A>(input)?.resume(api, read_state::<A>(state)?)?)
@@ -79,24 +76,24 @@ pub(crate) fn resume_typed<A: Action>(
 
 pub(crate) fn cancel_typed<A: Action>(
     api: &Api<'_>,
-    input: &Map<String, Value>,
+    input: &Fields,
     state: &Value,
 ) -> Result<(), Error> {
     read::<A>(input)?.cancel(api, read_state::<A>(state)?)
 }
 
 /// Reads cleaned fields. What is wrong by now is what a field's own type refuses, in its own words.
-pub(crate) fn read<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, Error> {
-    let read = |fields: &Map<String, Value>| T::deserialize(fields);
+pub(crate) fn read<T: DeserializeOwned>(fields: &Fields) -> Result<T, Error> {
+    let read = |fields: &Fields| T::deserialize(fields);
     read(fields).map_err(|why| refusal(fields, &why, &|fields| read(fields).err()))
 }
 
 /// The error about the field without which there is none, or another one. Keeping the path while reading would cost the
 /// component a second copy of the reading of every type.
 fn refusal(
-    fields: &Map<String, Value>,
+    fields: &Fields,
     why: &serde_json::Error,
-    refused: &dyn Fn(&Map<String, Value>) -> Option<serde_json::Error>,
+    refused: &dyn Fn(&Fields) -> Option<serde_json::Error>,
 ) -> Error {
     let why = why.to_string();
     let culprit = fields.keys().find(|name| {

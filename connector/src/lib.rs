@@ -83,9 +83,9 @@ mod wasm;
 
 use std::convert::Infallible;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::action::{Entry, Step};
+use crate::action::{Entry, Fields, Step};
 use crate::api::Api;
 use crate::error::Error;
 use crate::http::Transport;
@@ -161,7 +161,7 @@ pub fn cancel(
 fn with_api<T>(
     transport: &dyn Transport,
     invocation: &Invocation,
-    run: impl FnOnce(&Entry, &Api<'_>, &Map<String, Value>) -> Result<T, Error>,
+    run: impl FnOnce(&Entry, &Api<'_>, &Fields) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let entry = dispatch::entry(&invocation.action)?;
     let input = dispatch::input(entry, &invocation.input)?;

@@ -1,6 +1,7 @@
 //! The command `harness` with the built component, as a process: what goes where, exit codes, and the demo.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Output, Stdio};
 
 use connector_tests::{cache_dir, component, harness_binary};
 use local_workspace::{LocalWorkspace, Options, RUNNING_CLUSTER, RUNNING_WAREHOUSE};
@@ -14,7 +15,11 @@ struct Shell {
 
 impl Shell {
     fn new() -> Self {
-        let workspace = LocalWorkspace::start(Options::default()).unwrap();
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
+        let workspace = LocalWorkspace::start(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "[local]\ntype = \"personalAccessToken\"\nhost = \"{0}\"\napiKey = \"env:LOCAL_TOKEN\"\nallow_http_loopback = true\n\n\
@@ -26,8 +31,9 @@ impl Shell {
         Self { workspace, folder }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(harness_binary())
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(harness_binary());
+        command
             .arg("--component")
             .arg(component())
             .arg("--config")
@@ -35,9 +41,12 @@ impl Shell {
             .arg("--cache-dir")
             .arg(cache_dir())
             .args(arguments)
-            .env("LOCAL_TOKEN", self.workspace.token())
-            .output()
-            .unwrap()
+            .env("LOCAL_TOKEN", self.workspace.token());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
     /// The JSON of a command that succeeds.
@@ -202,4 +211,49 @@ fn the_demo_works_from_beginning_to_end() {
     {
         assert!(said.contains(words), "{words} is not in {said}");
     }
+}
+
+/// Ctrl-C cancels the statement in Databricks, and says so.
+#[test]
+fn an_interrupt_cancels_the_remote_work() {
+    let shell = Shell::with(Options {
+        statement_delay: std::time::Duration::from_secs(600),
+        ..Options::default()
+    });
+    let warehouse = format!("warehouseId={RUNNING_WAREHOUSE}");
+    let mut child = shell
+        .command(&[
+            "run",
+            "runSql",
+            "-c",
+            "local",
+            "--set",
+            &warehouse,
+            "--set",
+            "sqlStatement=SELECT 1",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("RUNNING") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended without a word of progress");
+    }
+    let interrupted =
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("cancel"), "{rest}");
+    let cancels = shell
+        .workspace
+        .requests()
+        .iter()
+        .filter(|request| request.path.ends_with("/cancel"))
+        .count();
+    assert_eq!(cancels, 1, "{rest}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use connector_tests::{component, harness, root};
+use host_harness::ConnectionType;
 use serde_json::Value as Json;
 
 /// All that the component imports, versions aside. Filesystem and sockets are not among them.
@@ -114,4 +115,42 @@ async fn committed_schemas_are_those_of_the_component() {
         let built: Json = serde_json::from_str(action.input_schema.get()).unwrap();
         assert_eq!(committed, built, "{}", path.display());
     }
+}
+
+/// P-A1, P-B1: the inputs of both connection types, in order, with their defaults; one of each is the secret.
+#[tokio::test]
+async fn connection_types_are_those_of_the_seed() {
+    let harness = harness();
+    let types = &harness.describe().await.unwrap().connections;
+    assert_eq!(types.len(), 2);
+    assert_eq!(
+        (types[0].label.as_str(), types[0].secret.as_str()),
+        ("Databricks Personal Access Token", "apiKey")
+    );
+    assert_eq!(defaults(&types[0]), [("host", None), ("apiKey", None)].map(owned));
+    assert_eq!(
+        (types[1].label.as_str(), types[1].secret.as_str()),
+        ("Databricks Workspace Service Principal", "clientSecret")
+    );
+    let token_url = "https://dbc-REPLACE-ME.cloud.databricks.com/oidc/v1/token";
+    let inputs = [
+        ("tokenUrl", Some(token_url)),
+        ("scopes", Some("all-apis")),
+        ("clientId", None),
+        ("clientSecret", None),
+        ("host", None),
+    ];
+    assert_eq!(defaults(&types[1]), inputs.map(owned));
+}
+
+fn owned((key, default): (&str, Option<&str>)) -> (String, Option<String>) {
+    (key.to_owned(), default.map(str::to_owned))
+}
+
+/// The inputs of a connection type with their defaults, of which the secret must be marked as such.
+fn defaults(connection: &ConnectionType) -> Vec<(String, Option<String>)> {
+    let schema: Json = serde_json::from_str(connection.schema.get()).unwrap();
+    assert_eq!(schema["properties"][&connection.secret]["format"], "password");
+    let inputs = schema["properties"].as_object().unwrap().iter();
+    inputs.map(|(key, input)| owned((key, input["default"].as_str()))).collect()
 }

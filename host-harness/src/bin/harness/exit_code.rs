@@ -63,4 +63,13 @@ mod tests {
         // A crash and an exceeded limit share one: to a script, the connector is broken.
         assert_eq!(codes.len(), CODES.len() - 1);
     }
+
+    #[test]
+    fn the_readme_has_the_same_table() {
+        let readme = include_str!("../../../../README.md");
+        for (code, kind, meaning) in CODES {
+            let row = format!("| {code} | `{kind}` | {meaning} |");
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
 }

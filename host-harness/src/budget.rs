@@ -32,13 +32,8 @@ impl ResourceLimiter for Budget {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
-        let Some(left) = self.memory_left.checked_sub(more) else {
-            self.exceeded = Some("memory");
-            wasmtime::bail!("the memory limit is reached");
-        };
-        self.memory_left = left;
-        Ok(true)
+        let grown = take(&mut self.memory_left, current, desired);
+        self.granted(grown, "memory")
     }
 
     fn table_growing(
@@ -47,14 +42,26 @@ impl ResourceLimiter for Budget {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
-        let Some(left) = self.table_left.checked_sub(more) else {
-            self.exceeded = Some("table");
-            wasmtime::bail!("the table limit is reached");
-        };
-        self.table_left = left;
+        let grown = take(&mut self.table_left, current, desired);
+        self.granted(grown, "table")
+    }
+}
+
+impl Budget {
+    fn granted(&mut self, grown: bool, what: &'static str) -> wasmtime::Result<bool> {
+        if !grown {
+            self.exceeded = Some(what);
+            wasmtime::bail!("the {what} limit is reached");
+        }
         Ok(true)
     }
+}
+
+/// Takes the growth out of what is left, unless there is too little.
+fn take(left: &mut usize, current: usize, desired: usize) -> bool {
+    let rest = left.checked_sub(desired.saturating_sub(current));
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }
 
 /// Measures how long a guest computes: the time inside polls of its future. Waiting for answers does not count.

@@ -50,6 +50,7 @@ pub enum Retry {
     Convergent,
     Reconcile,
     Never,
+    Manual,
 }
 
 impl Retry {

@@ -31,6 +31,7 @@ impl From<types::Error> for Error {
             delivery: error.delivery.into(),
             retryable: error.retryable,
             retry_after_ms: error.retry_after_ms,
+            attempts: None,
             http_status: error.http_status,
             error_code: error.error_code,
             request_id: error.request_id,
@@ -190,6 +191,7 @@ fn endpoints(from: Vec<catalog::Endpoint>) -> Vec<Endpoint> {
             catalog::RetryClass::Convergent => RetryClass::Convergent,
             catalog::RetryClass::Reconcile => RetryClass::Reconcile,
             catalog::RetryClass::Never => RetryClass::Never,
+            catalog::RetryClass::Manual => RetryClass::Manual,
         },
     };
     from.into_iter().map(endpoint).collect()

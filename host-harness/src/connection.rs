@@ -15,10 +15,11 @@ use crate::description::{AuthScheme, ConnectionType, Description};
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
 use crate::origin::Origin;
+use crate::pace::Paces;
 use crate::policy::{ListedHost, Reach};
 use crate::settings::Limits;
 use crate::tokens::{Bearer, Credentials, TokenSource};
-use crate::{Secret, names};
+use crate::{Clock, Secret, names};
 
 /// A connection as an operator writes it down.
 #[derive(Debug, Clone, Default)]
@@ -127,6 +128,8 @@ pub(crate) fn build(
     split: Split,
     resolved: catalog::ResolvedConnection,
     limits: &Arc<Limits>,
+    clock: &Clock,
+    paces: &Paces,
 ) -> Result<Connection, Error> {
     let reach = Reach {
         workspace: trusted(&config, &resolved.origin)?,
@@ -148,8 +151,10 @@ pub(crate) fn build(
     };
     let client = client::new(&trust, limits)?;
     let token = token.map(|(_, token)| token);
-    let credentials = credentials(&config, split.scheme, split.secret, token, &client, limits)?;
+    let credentials =
+        credentials(&config, split.scheme, split.secret, token, &client, limits, clock)?;
     let origin = reach.workspace.to_string();
+    let pace = paces.of(&origin, limits, clock);
     let slots = Arc::new(Semaphore::new(limits.concurrent_requests));
     let limits = Arc::clone(limits);
     RawValue::from_string(resolved.fields.clone())
@@ -158,7 +163,7 @@ pub(crate) fn build(
         name: config.name,
         connection_type: split.public.connection_type,
         fields: resolved.fields,
-        egress: Arc::new(Egress { reach, credentials, client, slots, limits }),
+        egress: Arc::new(Egress { reach, credentials, client, pace, slots, limits }),
         origin,
     })
 }
@@ -170,6 +175,7 @@ fn credentials(
     token: Option<catalog::TokenSource>,
     client: &Client,
     limits: &Limits,
+    clock: &Clock,
 ) -> Result<Credentials, Error> {
     match (scheme, token) {
         (AuthScheme::BearerToken, None) => {
@@ -191,6 +197,7 @@ fn credentials(
                 secret,
                 token.scopes,
                 limits.token,
+                clock.clone(),
             ))))
         }
         (AuthScheme::BearerToken, Some(_)) | (AuthScheme::ClientCredentials, None) => {

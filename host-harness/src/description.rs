@@ -106,6 +106,7 @@ pub enum RetryClass {
     Convergent,
     Reconcile,
     Never,
+    Manual,
 }
 
 /// A source of values for drop-downs.

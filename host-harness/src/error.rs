@@ -127,6 +127,9 @@ pub struct Error {
     pub retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// How often the request that failed was attempted, where it was a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     /// The service's own code.
@@ -152,12 +155,24 @@ impl Error {
             delivery: Delivery::NotSent,
             retryable: false,
             retry_after_ms: None,
+            attempts: None,
             http_status: None,
             error_code: None,
             request_id: None,
             handle: None,
             details: None,
         }
+    }
+
+    /// Whether it may be about a request that got no answer, or only part of one.
+    pub(crate) fn is_transport(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Unavailable
+                | ErrorKind::Timeout
+                | ErrorKind::Protocol
+                | ErrorKind::OutcomeUnknown
+        )
     }
 
     pub(crate) fn delivered(mut self, delivery: Delivery) -> Self {

@@ -3,13 +3,19 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use wasmtime_wasi_http::Error as WasiError;
 
+use crate::Clock;
 use crate::description::Endpoint;
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::retry::{Decision, LONGEST_ASKED};
 use crate::settings::Limits;
+
+/// More than anyone waits, and little enough to be added to any time.
+const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// Shared between the steps of an action, their requests and the bodies of their answers.
 #[derive(Debug)]
@@ -17,6 +23,7 @@ pub(crate) struct Flight {
     /// What runs, for messages: `action getCluster`.
     pub(crate) what: String,
     pub(crate) endpoints: std::sync::Arc<[Endpoint]>,
+    pub(crate) clock: Clock,
     pub(crate) deadline: Instant,
     max_requests: u32,
     max_received: u64,
@@ -24,7 +31,16 @@ pub(crate) struct Flight {
     /// Requests of which a byte may have reached the service.
     departed: AtomicU32,
     received: AtomicU64,
-    finding: Mutex<Option<Finding>>,
+    notes: Mutex<Notes>,
+}
+
+/// What the host knows about the last request.
+#[derive(Debug, Default)]
+struct Notes {
+    finding: Option<Finding>,
+    attempts: u32,
+    /// What to add to an error's message: how often it was tried, or why not again.
+    remark: Option<String>,
 }
 
 /// What the host found out about the last request that failed.
@@ -33,33 +49,35 @@ enum Finding {
     /// The request was never made, for this reason: whatever the guest makes of it, this is the error.
     Verdict(Box<Error>),
     /// What became of a request without a whole answer, in more detail than guests hear of.
-    Reason(ErrorKind, String),
+    Reason(ErrorKind, String, Option<Delivery>),
 }
 
 impl Flight {
     pub(crate) fn new(
         what: String,
         endpoints: std::sync::Arc<[Endpoint]>,
-        deadline: Instant,
+        clock: &Clock,
+        time: Duration,
         limits: &Limits,
     ) -> Self {
         Self {
             what,
             endpoints,
-            deadline,
+            clock: clock.clone(),
+            deadline: clock.now() + time.min(FOREVER),
             max_requests: limits.requests,
             max_received: limits.received_bytes,
             requests: AtomicU32::new(0),
             departed: AtomicU32::new(0),
             received: AtomicU64::new(0),
-            finding: Mutex::new(None),
+            notes: Mutex::default(),
         }
     }
 
     /// Counts a request, unless there were too many.
     pub(crate) fn count_request(&self) -> Result<(), WasiError> {
         if self.requests.fetch_add(1, Relaxed) < self.max_requests {
-            *self.finding() = None;
+            *self.notes() = Notes::default();
             return Ok(());
         }
         let message = format!("{} made more than {} requests", self.what, self.max_requests);
@@ -87,39 +105,68 @@ impl Flight {
 
     /// Notes why the last request was not made.
     pub(crate) fn refuse(&self, error: Error) {
-        *self.finding() = Some(Finding::Verdict(Box::new(error)));
+        self.notes().finding = Some(Finding::Verdict(Box::new(error)));
     }
 
-    /// Notes why the last request got no whole answer.
-    pub(crate) fn explain(&self, kind: ErrorKind, reason: String) {
-        self.finding().get_or_insert(Finding::Reason(kind, reason));
+    /// Notes why the last request got no whole answer, and how far it got where the guest cannot know.
+    pub(crate) fn explain(&self, kind: ErrorKind, reason: String, delivery: Option<Delivery>) {
+        self.notes().finding.get_or_insert(Finding::Reason(kind, reason, delivery));
+    }
+
+    /// Notes how often the last request was attempted, and why not again.
+    pub(crate) fn attempted(&self, attempts: u32, time: Duration, decision: Decision) {
+        let mut notes = self.notes();
+        notes.attempts = attempts;
+        notes.remark = match decision {
+            Decision::TooLong(asked) => {
+                let left = self.deadline.saturating_duration_since(self.clock.now()).as_secs();
+                let granted = LONGEST_ASKED.as_secs().min(left);
+                let asked = asked.as_secs();
+                Some(format!(
+                    "it asks to wait {asked} s, more than the {granted} s that are granted; try again later"
+                ))
+            }
+            _ if attempts > 1 => {
+                Some(format!("{attempts} attempts in {:.1} s", time.as_secs_f32()))
+            }
+            _ => None,
+        };
     }
 
     /// The guest's error with what the host knows better.
     pub(crate) fn complete(&self, mut error: Error) -> Error {
-        match self.finding().take() {
-            None => error,
+        let Notes { finding, attempts, remark } = std::mem::take(&mut *self.notes());
+        match finding {
+            None => {}
             Some(Finding::Verdict(mut verdict)) => {
                 if self.departed.load(Relaxed) > 0 && error.delivery != Delivery::NotSent {
                     verdict.delivery = error.delivery;
                 }
                 verdict.handle = error.handle.take();
-                *verdict
+                return *verdict;
             }
-            Some(Finding::Reason(kind, reason)) => {
+            Some(Finding::Reason(kind, reason, delivery)) => {
                 let vague = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Protocol];
                 if vague.contains(&error.kind) {
                     error.kind = kind;
                 } else if error.kind != ErrorKind::OutcomeUnknown {
                     return error;
                 }
+                error.delivery = delivery.unwrap_or(error.delivery);
                 error.message = format!("{} ({reason})", error.message);
-                error
             }
         }
+        // An error that is about something else than the last request has nothing to do with its attempts.
+        if error.http_status.is_some() || error.is_transport() {
+            error.attempts = (attempts > 0).then_some(attempts);
+            if let Some(remark) = remark {
+                error.message = format!("{} ({remark})", error.message);
+            }
+        }
+        error
     }
 
-    fn finding(&self) -> MutexGuard<'_, Option<Finding>> {
-        self.finding.lock().unwrap_or_else(PoisonError::into_inner)
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::Clock;
 use crate::bindings::{ConnectorPre, catalog, types};
 use crate::cache::Cache;
 use crate::call::{Call, ChoicePage, Observer, Output};
@@ -22,6 +22,7 @@ use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
 use crate::invoke::Performance;
 use crate::log::Log;
+use crate::pace::Paces;
 use crate::settings::{Limits, Settings};
 use crate::{component, engine, linker, names};
 
@@ -30,6 +31,8 @@ use crate::{component, engine, linker, names};
 pub struct Harness {
     factory: Factory,
     limits: Arc<Limits>,
+    clock: Clock,
+    paces: Paces,
     cache: Option<Cache>,
     catalog: OnceLock<Catalog>,
 }
@@ -65,7 +68,14 @@ impl Harness {
             None => compiled(&engine, bytes, cache.as_ref())?,
         };
         let factory = factory(engine, &component, &limits).map_err(|e| unexpected(&e))?;
-        Ok(Self { factory, limits, cache, catalog: OnceLock::new() })
+        Ok(Self {
+            factory,
+            limits,
+            clock: settings.clock,
+            paces: Paces::default(),
+            cache,
+            catalog: OnceLock::new(),
+        })
     }
 
     /// What the connector offers.
@@ -81,7 +91,7 @@ impl Harness {
             let error = Error::from(error);
             Error { message: connection::refused(&config, &error.message).message, ..error }
         })?;
-        connection::build(config, split, resolved, &self.limits)
+        connection::build(config, split, resolved, &self.limits, &self.clock, &self.paces)
     }
 
     /// Performs an action to its end.
@@ -103,7 +113,9 @@ impl Harness {
         })?;
         self.check_size(&call.input)?;
         let endpoints = Arc::clone(endpoints);
-        Performance::new(&self.factory, connection, call, endpoints, observer).run(cancelled).await
+        let performance =
+            Performance::new(&self.factory, &self.clock, connection, call, endpoints, observer);
+        performance.run(cancelled).await
     }
 
     /// Looks up values for a drop-down. `input` is the JSON text of what is known of the other inputs.
@@ -193,8 +205,8 @@ impl Harness {
 
     fn flight(&self, what: String, endpoints: Arc<[Endpoint]>) -> Arc<Flight> {
         // One answer, and some time around it.
-        let deadline = Instant::now() + self.limits.first_byte + Duration::from_secs(10);
-        Arc::new(Flight::new(what, endpoints, deadline, &self.limits))
+        let time = self.limits.first_byte + Duration::from_secs(10);
+        Arc::new(Flight::new(what, endpoints, &self.clock, time, &self.limits))
     }
 
     fn check_size(&self, input: &str) -> Result<(), Error> {
@@ -210,7 +222,7 @@ async fn within<T>(
     flight: &Flight,
     step: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    timeout_at(flight.deadline, step).await.unwrap_or_else(|_| {
+    flight.clock.before(flight.deadline, step).await.unwrap_or_else(|| {
         let message = format!("the {} took too long", flight.what);
         Err(Error::new(ErrorKind::Timeout, message).delivered(flight.delivery()))
     })

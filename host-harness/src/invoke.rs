@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::Clock;
 use crate::bindings::{actions, lenient, types};
 use crate::call::{Call, Observer, Output, Value};
 use crate::connection::Connection;
@@ -45,15 +46,16 @@ enum Entry<'a> {
 impl<'a> Performance<'a> {
     pub(crate) fn new(
         factory: &'a Factory,
+        clock: &Clock,
         connection: &'a Connection,
         call: Call,
         endpoints: Arc<[Endpoint]>,
         observer: &'a dyn Observer,
     ) -> Self {
-        let began = Instant::now();
+        let began = clock.now();
         let time = call.deadline.unwrap_or(Duration::MAX).min(factory.limits.action);
         let what = format!("action {}", call.action);
-        let flight = Flight::new(what, endpoints, began + time, &factory.limits);
+        let flight = Flight::new(what, endpoints, clock, time, &factory.limits);
         let invocation = actions::Invocation {
             id: call.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             action: call.action,
@@ -91,8 +93,8 @@ impl<'a> Performance<'a> {
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => return Err(self.cancel().await),
-                slept = timeout_at(self.flight.deadline, tokio::time::sleep(wait)) => {
-                    if slept.is_err() {
+                () = self.flight.clock.sleep(wait.min(self.left())) => {
+                    if self.left().is_zero() {
                         return Err(self.late());
                     }
                 }
@@ -107,7 +109,7 @@ impl<'a> Performance<'a> {
         entry: Entry<'_>,
         cancelled: &CancellationToken,
     ) -> Result<Option<types::Step>, Error> {
-        let step = timeout_at(self.flight.deadline, self.step(entry));
+        let step = self.flight.clock.before(self.flight.deadline, self.step(entry));
         tokio::pin!(step);
         let done = tokio::select! {
             biased;
@@ -115,15 +117,15 @@ impl<'a> Performance<'a> {
             () = cancelled.cancelled() => {
                 match tokio::time::timeout(self.factory.limits.cancel, step).await {
                     // A failed look at remote work is no reason to leave it running.
-                    Ok(Ok(Err(_))) if self.state.is_some() => return Ok(None),
+                    Ok(Some(Err(_))) if self.state.is_some() => return Ok(None),
                     Ok(done) => done,
                     Err(_) => return Ok(None),
                 }
             }
         };
         match done {
-            Ok(step) => step.map(Some),
-            Err(_) => Err(self.late()),
+            Some(step) => step.map(Some),
+            None => Err(self.late()),
         }
     }
 
@@ -164,7 +166,11 @@ impl<'a> Performance<'a> {
     fn keep(&mut self, waiting: types::Waiting) -> Result<(), Error> {
         if let Some(progress) = &waiting.progress {
             let message = printable(&progress.message);
-            self.observer.progress(&message, progress.fraction, self.began.elapsed());
+            self.observer.progress(
+                &message,
+                progress.fraction,
+                self.flight.clock.now() - self.began,
+            );
         }
         self.handle = Some(lenient(&waiting.handle));
         self.state = Some(waiting.state);
@@ -206,6 +212,11 @@ impl<'a> Performance<'a> {
             Value::Binary(_) => Value::Binary(whole),
         };
         Ok(Output { value, content_type, truncated })
+    }
+
+    /// The time left until the deadline.
+    fn left(&self) -> Duration {
+        self.flight.deadline.saturating_duration_since(self.flight.clock.now())
     }
 
     fn late(&self) -> Error {

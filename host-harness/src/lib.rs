@@ -6,7 +6,8 @@
 //! 1. `harness` finds the action in the connector's own description, and with it the requests it may make.
 //! 2. `invoke` takes the steps, sleeps between them, and watches the deadline and the cancellation.
 //! 3. `instance` makes a fresh instance per step, within `budget`, and throws it away afterwards.
-//! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `client` sends, `payload` bounds what comes back.
+//! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `client` sends, `retry` and `pace` say when again,
+//!    `payload` bounds what comes back.
 //! 5. `flight` is what all of these know about the action in the making, `scrub` keeps secrets out of what they show.
 //!
 //! # Invariants
@@ -22,6 +23,7 @@ mod budget;
 mod cache;
 mod call;
 mod client;
+mod clock;
 mod component;
 pub mod config;
 mod connection;
@@ -37,14 +39,17 @@ mod linker;
 mod log;
 pub mod names;
 mod origin;
+mod pace;
 mod payload;
 mod policy;
+mod retry;
 mod scrub;
 mod secret;
 mod settings;
 mod tokens;
 
 pub use call::{Call, Choice, ChoicePage, Observer, Output, Value};
+pub use clock::Clock;
 pub use connection::{Connection, ConnectionConfig};
 pub use description::{
     Action, Audience, AuthScheme, ChoiceSource, ConnectionType, Description, Effect, Endpoint,

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use crate::error::ErrorKind;
@@ -106,7 +106,7 @@ impl Body for Answer {
                 Poll::Pending => {
                     ready!(self.poll_silence(cx));
                     let reason = format!("nothing came for {} s", self.between_bytes.as_secs_f32());
-                    self.flight.explain(ErrorKind::Timeout, reason);
+                    self.flight.explain(ErrorKind::Timeout, reason, None);
                     return Poll::Ready(Some(Err(WasiError::ConnectionReadTimeout)));
                 }
             };
@@ -134,15 +134,16 @@ impl Body for Answer {
 impl Answer {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let wait = self.between_bytes;
-        let until = (Instant::now() + wait).min(self.flight.deadline);
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        let left = self.flight.deadline.saturating_duration_since(self.flight.clock.now());
+        let silence =
+            self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(wait.min(left))));
         silence.as_mut().poll(cx)
     }
 
     fn count(&mut self, more: u64) -> Result<(), WasiError> {
         self.received += more;
         if self.received > self.limit {
-            self.flight.explain(ErrorKind::TooLarge, too_large(self.limit));
+            self.flight.explain(ErrorKind::TooLarge, too_large(self.limit), None);
             return Err(WasiError::HttpResponseBodySize(Some(self.limit)));
         }
         self.flight.count_received(more)
@@ -155,7 +156,7 @@ impl Answer {
         } else {
             (WasiError::ConnectionTerminated, "was cut off")
         };
-        self.flight.explain(ErrorKind::Protocol, format!("it {why} after {after} bytes"));
+        self.flight.explain(ErrorKind::Protocol, format!("it {why} after {after} bytes"), None);
         code
     }
 

@@ -4,7 +4,7 @@
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use crate::description::{Audience, Endpoint};
+use crate::description::{Audience, Endpoint, RetryClass};
 use crate::origin::Origin;
 
 /// Where the requests of a connection may go.
@@ -47,13 +47,21 @@ pub(crate) enum Pass {
     Bare,
 }
 
+/// How a request that is let out is handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Admission {
+    pub(crate) pass: Pass,
+    /// What a repetition does.
+    pub(crate) retry: RetryClass,
+}
+
 /// Decides about one request of an action; an error says why it is refused.
 pub(crate) fn decide(
     reach: &Reach,
     endpoints: &[Endpoint],
     method: &Method,
     uri: &Uri,
-) -> Result<Pass, String> {
+) -> Result<Admission, String> {
     // TRACE would answer with the credentials, CONNECT would open a tunnel; an endpoint says which others there are.
     if [Method::TRACE, Method::CONNECT].contains(method) {
         return Err(format!("the method {method} is not let out"));
@@ -74,7 +82,8 @@ pub(crate) fn decide(
     };
     let Some(audience) = audience else {
         if reach.listed.iter().any(|listed| listed.is(&origin)) {
-            return Ok(Pass::Bare);
+            // Nothing is declared about it, so nothing is known of its repetition.
+            return Ok(Admission { pass: Pass::Bare, retry: RetryClass::Manual });
         }
         let own = &reach.workspace;
         return Err(format!(
@@ -82,15 +91,14 @@ pub(crate) fn decide(
             origin.host
         ));
     };
-    let declared = endpoints.iter().any(|endpoint| {
+    let declared = endpoints.iter().find(|endpoint| {
         endpoint.audience == audience
             && (endpoint.method == "*" || endpoint.method == method.as_str())
             && matches(&endpoint.path, uri.path())
     });
-    if declared {
-        Ok(Pass::Authorized)
-    } else {
-        Err(format!("{method} {} is none of its requests", uri.path()))
+    match declared {
+        Some(endpoint) => Ok(Admission { pass: Pass::Authorized, retry: endpoint.retry }),
+        None => Err(format!("{method} {} is none of its requests", uri.path())),
     }
 }
 
@@ -129,8 +137,6 @@ fn leaves_its_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::description::RetryClass;
-
     fn endpoint(method: &str, path: &str, audience: Audience) -> Endpoint {
         Endpoint { method: method.into(), path: path.into(), audience, retry: RetryClass::Safe }
     }
@@ -150,7 +156,8 @@ mod tests {
             endpoint("GET", "/api/2.0/accounts/{id}", Audience::Account),
         ];
         let method = Method::from_bytes(method.as_bytes()).expect("method");
-        decide(&reach, &endpoints, &method, &url.parse().expect("url"))
+        let uri = url.parse().expect("url");
+        decide(&reach, &endpoints, &method, &uri).map(|admission| admission.pass)
     }
 
     #[test]

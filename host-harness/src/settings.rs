@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::Clock;
+
 /// Settings of a harness.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,6 +14,9 @@ pub struct Settings {
     /// Folder for compiled components. Without one, every load compiles.
     pub cache_dir: Option<PathBuf>,
     pub limits: Limits,
+    /// What waits and lifetimes go by; the machine's own time unless a test skips it.
+    #[serde(skip)]
+    pub clock: Clock,
 }
 
 /// Limits with their defaults. In configuration, times are numbers of seconds.
@@ -49,6 +54,10 @@ pub struct Limits {
     pub requests: u32,
     /// Requests of one connection that are open at once; more wait for their turn.
     pub concurrent_requests: usize,
+    /// Requests to one workspace in a second, all its connections together, on average; 0 sets no limit.
+    pub requests_per_second: u32,
+    /// Requests to one workspace at once before that average holds.
+    pub request_burst: u32,
     /// Size of a request's body.
     pub request_bytes: usize,
     /// Size of an answer's body.
@@ -92,6 +101,8 @@ impl Default for Limits {
             cancel: Duration::from_secs(5),
             requests: 10_000,
             concurrent_requests: 32,
+            requests_per_second: 10,
+            request_burst: 20,
             request_bytes: 64 << 20,
             response_bytes: 64 << 20,
             received_bytes: 512 << 20,

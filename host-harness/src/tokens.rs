@@ -15,11 +15,11 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::Secret;
 use crate::client::{Client, Failure};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::payload::Payload;
 use crate::scrub::{Scrubber, clip, printable};
+use crate::{Clock, Secret};
 
 /// A token is not used in its last minute: clocks differ, and requests take time to arrive.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -54,6 +54,7 @@ pub(crate) struct TokenSource {
     secret: Secret,
     scopes: String,
     limit: Duration,
+    clock: Clock,
     current: RwLock<Option<Token>>,
     /// Held by the one caller that asks for a token, with the failure that those who waited meanwhile share.
     renewal: Mutex<Option<(Instant, Error)>>,
@@ -114,13 +115,14 @@ impl TokenSource {
         secret: Secret,
         scopes: String,
         limit: Duration,
+        clock: Clock,
     ) -> Self {
         let (current, renewal) = (RwLock::new(None), Mutex::new(None));
-        Self { client, url, client_id, secret, scopes, limit, current, renewal }
+        Self { client, url, client_id, secret, scopes, limit, clock, current, renewal }
     }
 
     async fn bearer(&self, refused: Option<&Bearer>) -> Result<Bearer, Error> {
-        let asked = Instant::now();
+        let asked = self.clock.now();
         let usable = |token: &Token, left| {
             token.ends > asked + left && refused.is_none_or(|r| r.header != token.bearer.header)
         };
@@ -147,7 +149,7 @@ impl TokenSource {
             Err(error) => match self.current().filter(|token| usable(token, Duration::ZERO)) {
                 Some(token) => Ok(token.bearer),
                 None => {
-                    *failure = Some((Instant::now(), error.clone()));
+                    *failure = Some((self.clock.now(), error.clone()));
                     Err(error)
                 }
             },
@@ -218,7 +220,7 @@ impl TokenSource {
             None | Some(Value::Null) => UNSTATED,
             Some(stated) => seconds(stated).ok_or_else(|| unusable("it has already ended"))?,
         };
-        Ok(Token { bearer, ends: Instant::now() + lasts })
+        Ok(Token { bearer, ends: self.clock.now() + lasts })
     }
 
     fn refusal(&self, status: StatusCode, code: Option<&str>, why: Option<&str>) -> Error {

@@ -18,8 +18,7 @@ mod tests;
 use lists::{FileContent, List, Text};
 
 const fn any(path: &'static str, audience: Audience) -> Endpoint {
-    // Never: the user says when to repeat, and the host adds nothing to it.
-    Endpoint { method: "*", path, audience, retry: Retry::Never }
+    Endpoint { method: "*", path, audience, retry: Retry::Manual }
 }
 
 /// # Raw Request

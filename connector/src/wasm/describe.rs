@@ -82,6 +82,7 @@ fn endpoint(endpoint: &Endpoint) -> catalog::Endpoint {
             Retry::Convergent => catalog::RetryClass::Convergent,
             Retry::Reconcile => catalog::RetryClass::Reconcile,
             Retry::Never => catalog::RetryClass::Never,
+            Retry::Manual => catalog::RetryClass::Manual,
         },
     }
 }

@@ -157,6 +157,7 @@ fn endpoints(endpoints: &[Endpoint]) -> Value {
                 Retry::Convergent => "convergent",
                 Retry::Reconcile => "reconcile",
                 Retry::Never => "never",
+                Retry::Manual => "manual",
             };
             json!({ "method": e.method, "path": e.path, "audience": audience, "retry": retry })
         })

@@ -39,11 +39,11 @@ const ACTIONS: &[&str] = &[
 
 impl catalog::Guest for Guest {
     fn describe() -> catalog::Description {
-        let endpoint = |method: &str, path: &str| catalog::Endpoint {
+        let endpoint = |method: &str, path: &str, retry| catalog::Endpoint {
             method: method.into(),
             path: path.into(),
             audience: catalog::Audience::Workspace,
-            retry: catalog::RetryClass::Safe,
+            retry,
         };
         let schema =
             |properties: Json| json!({"type": "object", "properties": properties}).to_string();
@@ -56,7 +56,15 @@ impl catalog::Guest for Guest {
             input_schema: schema(json!({})),
             output_schema: "{}".into(),
             example: json!({"input": {}, "output": {}}).to_string(),
-            endpoints: vec![endpoint("GET", "/api/one/{id}"), endpoint("*", "/api/any/*")],
+            endpoints: vec![
+                endpoint("GET", "/api/one/{id}", catalog::RetryClass::Manual),
+                endpoint("*", "/api/any/*", catalog::RetryClass::Manual),
+                endpoint("*", "/api/safe/*", catalog::RetryClass::Safe),
+                endpoint("*", "/api/keyed/*", catalog::RetryClass::Keyed),
+                endpoint("*", "/api/convergent/*", catalog::RetryClass::Convergent),
+                endpoint("*", "/api/reconcile/*", catalog::RetryClass::Reconcile),
+                endpoint("*", "/api/never/*", catalog::RetryClass::Never),
+            ],
         };
         let connection = |key: &str, scheme, secret: &str, properties| catalog::ConnectionType {
             key: key.into(),

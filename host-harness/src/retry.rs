@@ -186,3 +186,141 @@ impl RetryBudget {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VECTORS: &str = include_str!("../../tests/vectors/retry.tsv");
+
+    fn class(name: &str) -> RetryClass {
+        serde_json::from_value(name.into()).expect("a retry class")
+    }
+
+    fn outcome(text: &str) -> Outcome {
+        match text {
+            "unsent" => Outcome::Unsent,
+            "hopeless" => Outcome::Hopeless,
+            "lost" => Outcome::Lost,
+            "timed-out" => Outcome::TimedOut,
+            answered => {
+                let (status, asked) = answered.split_once('+').unwrap_or((answered, ""));
+                let asked = asked.parse().ok().map(Duration::from_secs);
+                Outcome::Answered { status: status.parse().expect("a status"), asked }
+            }
+        }
+    }
+
+    fn shown(decision: Decision) -> String {
+        match decision {
+            Decision::Final => "final".to_owned(),
+            Decision::TooLong(asked) => format!("too-long {}", asked.as_millis()),
+            Decision::UpTo(wait) => format!("up-to {}", wait.as_millis()),
+            Decision::AtLeast(wait) => format!("at-least {}", wait.as_millis()),
+        }
+    }
+
+    #[test]
+    fn decisions_are_those_of_the_vectors() {
+        let mut count = 0;
+        for line in VECTORS.lines().filter(|line| !line.starts_with('#')) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let [class_name, outcome_name, retries, proven, left, expected, _why] = columns[..]
+            else {
+                panic!("not seven columns: {line}");
+            };
+            let decision = decide(&Situation {
+                class: class(class_name),
+                outcome: outcome(outcome_name),
+                retries: retries.parse().expect("a count"),
+                proven: proven == "proven",
+                left: Duration::from_secs_f64(left.parse().expect("seconds")),
+            });
+            assert_eq!(shown(decision), expected, "{line}");
+            count += 1;
+        }
+        assert!(count > 300, "the vectors are gone");
+    }
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().expect("a name");
+            headers.append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    /// A2, A3: seconds, the three forms of dates, and what is neither.
+    #[test]
+    fn what_a_service_asks_for_is_read_in_all_its_forms() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let asks = |value: &str| asked(&headers(&[("retry-after", value)]), now);
+        assert_eq!(asks("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asks(" 0 "), Some(Duration::ZERO));
+        for date in [
+            "Sun, 06 Nov 1994 08:49:42 GMT",
+            "Sunday, 06-Nov-94 08:49:42 GMT",
+            "Sun Nov  6 08:49:42 1994",
+        ] {
+            assert_eq!(asks(date), Some(Duration::from_secs(5)), "{date}");
+        }
+        assert_eq!(asks("Sun, 06 Nov 1994 08:49:00 GMT"), Some(Duration::ZERO));
+        assert!(asks("99999999999999999999").is_some_and(|long| long > LONGEST_ASKED));
+        for odd in ["-5", "1.5", "abc", "", "5 s", "+5", "0x5"] {
+            assert_eq!(asks(odd), None, "{odd:?}");
+        }
+        let twice = headers(&[("retry-after", "1"), ("retry-after", "2")]);
+        assert_eq!(asked(&twice, now), None);
+    }
+
+    /// A2: a date counts from the service's own clock, which need not be ours.
+    #[test]
+    fn a_date_counts_from_the_clock_of_the_service() {
+        let late = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let date = [
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:42 GMT"),
+        ];
+        assert_eq!(asked(&headers(&date), late), Some(Duration::from_secs(5)));
+    }
+
+    proptest! {
+        /// A3: whatever stands in the header, it is read without a panic or an overflow.
+        #[test]
+        fn no_header_is_too_odd(value in "[\\x20-\\x7e]{0,40}", lot in 0.0..1.0_f64, retries in 0..10_u32) {
+            let asked = asked(&headers(&[("retry-after", &value)]), SystemTime::now());
+            let decision = decide(&Situation {
+                class: RetryClass::Safe,
+                outcome: Outcome::Answered { status: 429, asked },
+                retries,
+                proven: true,
+                left: Duration::from_secs(300),
+            });
+            prop_assert!(wait(decision, lot).is_none_or(|wait| wait <= Duration::from_secs(133)));
+        }
+
+        /// A wait that was asked for is never cut short, nor much overdone.
+        #[test]
+        fn asked_waits_are_kept(seconds in 0..=120_u64, lot in 0.0..1.0_f64) {
+            let asked = Duration::from_secs(seconds);
+            let wait = wait(Decision::AtLeast(asked), lot).expect("a wait");
+            prop_assert!(wait >= asked);
+            prop_assert!(wait <= asked.mul_f64(1.1) + Duration::from_millis(250));
+        }
+    }
+
+    #[test]
+    fn a_budget_ends_and_refills_with_success() {
+        let budget = RetryBudget::default();
+        let taken = std::iter::from_fn(|| budget.take(Outcome::Lost)).count();
+        assert_eq!(taken, 100);
+        budget.succeeded(0);
+        assert_eq!(budget.take(Outcome::Lost), None);
+        budget.succeeded(10);
+        assert_eq!(budget.take(Outcome::TimedOut), Some(10));
+        assert_eq!(budget.take(Outcome::Lost), None);
+    }
+}

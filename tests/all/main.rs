@@ -10,5 +10,6 @@ mod commands;
 mod component;
 mod connections;
 mod raw_request;
+mod retries;
 mod sql;
 mod warehouses;

@@ -64,7 +64,12 @@ pub fn cache_dir() -> PathBuf {
 
 /// The harness with the component loaded.
 pub fn harness() -> Harness {
-    let settings = Settings { cache_dir: Some(cache_dir()), ..Settings::default() };
+    harness_with(Settings::default())
+}
+
+/// The same with other settings.
+pub fn harness_with(settings: Settings) -> Harness {
+    let settings = Settings { cache_dir: Some(cache_dir()), ..settings };
     Harness::load(component(), settings).unwrap()
 }
 
@@ -98,7 +103,15 @@ impl Rig {
 
     /// Connected as the configuration says.
     pub async fn connected(workspace: LocalWorkspace, config: ConnectionConfig) -> Self {
-        let harness = harness();
+        Self::connected_by(harness(), workspace, config).await
+    }
+
+    /// The same by a harness with settings of its own.
+    pub async fn connected_by(
+        harness: Harness,
+        workspace: LocalWorkspace,
+        config: ConnectionConfig,
+    ) -> Self {
         let connection = harness.connect(config).await.unwrap();
         workspace.clear_requests();
         Self { workspace, harness, connection }

@@ -40,10 +40,14 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
+/// Where the tests of this program keep compiled guests.
+pub(crate) fn cache_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
 /// A harness with changed limits.
 pub(crate) fn harness_with(change: impl FnOnce(&mut Limits)) -> Harness {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    let mut settings = Settings { cache_dir: Some(cache), ..Settings::default() };
+    let mut settings = Settings { cache_dir: Some(cache_dir()), ..Settings::default() };
     change(&mut settings.limits);
     Harness::load(guest(), settings).unwrap()
 }

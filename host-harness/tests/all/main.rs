@@ -12,6 +12,7 @@ mod egress;
 mod fixtures;
 mod limits;
 mod load;
+mod retries;
 mod server;
 mod steps;
 mod tls;

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
+use wait4::Wait4;
 
 use crate::figures::report;
 use crate::rig::Rig;
@@ -17,7 +17,8 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The peak of one command, measured by a process of its own: the system keeps one maximum over all children.
+/// The peak of one command, started by a process of its own: a child's peak is never less than that of the process which
+/// started it, and this one has a workspace in it.
 pub(crate) fn peak_of(command: &[String]) -> Result<u64> {
     let output = Command::new(std::env::current_exe()?)
         .arg("--peak-of")
@@ -34,9 +35,9 @@ pub(crate) fn peak_of(command: &[String]) -> Result<u64> {
 #[expect(clippy::print_stdout, reason = "the figure is what the parent process reads")]
 pub(crate) fn print_peak_of(command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("no command")?;
-    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
-    ensure!(status.success(), "{program} ended with {status}");
-    println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
+    let ended = Command::new(program).args(arguments).stdout(Stdio::null()).spawn()?.wait4()?;
+    ensure!(ended.status.success(), "{program} ended with {}", ended.status);
+    println!("{}", ended.rusage.maxrss >> 10);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Side-by-side measurements: ours and what it is compared with, in turn, in one run. They print figures and ratios and
 //! judge nothing; tests never look at a clock.
 
+mod answers;
 mod child;
 mod cold_start;
 mod figures;
@@ -8,8 +9,10 @@ mod fresh_clone;
 mod get_cluster;
 mod mirror;
 mod python;
+mod retries;
 mod rig;
 mod size;
+mod tokens;
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -40,6 +43,12 @@ const ALL: &[Benchmark] = &[
         mirror::run,
     ),
     ("size", "size of the component", size::run),
+    ("retries", "waits that services ask for, outages and brown-outs", retries::run),
+    (
+        "tokens",
+        "token requests of many callers, and how soon wrong credentials are told",
+        tokens::run,
+    ),
 ];
 
 /// Too long to run with the others, so only by its name.

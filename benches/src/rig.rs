@@ -30,17 +30,24 @@ impl Rig {
 
     /// The harness with the component, and a connection to the workspace by personal access token.
     pub(crate) async fn connect(&self) -> Result<(Harness, host_harness::Connection)> {
-        let settings = Settings { cache_dir: Some(self.cache()), ..Settings::default() };
+        let mut settings = self.settings();
+        // What is measured is how fast it goes, not how fast it is allowed to go.
+        settings.limits.requests_per_second = 0;
         let harness = Harness::load(&component()?, settings)?;
-        let connection = harness.connect(self.connection()).await?;
+        let connection = harness.connect(self.connection_to(self.workspace.origin())).await?;
         Ok((harness, connection))
     }
 
-    fn connection(&self) -> ConnectionConfig {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { cache_dir: Some(self.cache()), ..Settings::default() }
+    }
+
+    /// A connection by the workspace's personal access token to an origin.
+    pub(crate) fn connection_to(&self, origin: &str) -> ConnectionConfig {
         ConnectionConfig {
             name: "bench".to_owned(),
             connection_type: "personalAccessToken".to_owned(),
-            fields: [("host", self.workspace.origin()), ("apiKey", self.workspace.token())]
+            fields: [("host", origin), ("apiKey", self.workspace.token())]
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), Secret::new(value.to_owned())))
                 .collect(),

@@ -65,10 +65,13 @@ pub struct Choice {
     pub detail: Option<String>,
 }
 
-/// Who watches a call. Both methods are called between steps, on the caller's task.
+/// Who watches a call. Its methods are called between steps, on the caller's task.
 pub trait Observer: Send + Sync {
     /// Remote work goes on; `elapsed` counts from the start of the call.
     fn progress(&self, _message: &str, _fraction: Option<f32>, _elapsed: Duration) {}
+
+    /// Something runs remotely now; `handle` names it in the service's own words.
+    fn started(&self, _handle: &serde_json::Value) {}
 
     /// The connector logged a line. It is free of secrets and control characters.
     fn log(&self, _line: &str) {}

@@ -34,7 +34,14 @@ pub(crate) fn new(limits: &Limits) -> wasmtime::Result<Engine> {
         .table_keep_resident(16 << 10);
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).or_else(|_| Engine::new(&self::config()))
+    Engine::new(&config).or_else(|_| Engine::new(&without_reservations()))
+}
+
+/// Usually an instance reserves 4 GiB of addresses and more, so that its code needs no checks.
+fn without_reservations() -> Config {
+    let mut config = config();
+    config.memory_reservation(0).memory_reservation_for_growth(4 << 20).memory_guard_size(64 << 10);
+    config
 }
 
 fn config() -> Config {

@@ -172,7 +172,11 @@ impl<'a> Performance<'a> {
                 self.flight.clock.now() - self.began,
             );
         }
-        self.handle = Some(lenient(&waiting.handle));
+        let handle = lenient(&waiting.handle);
+        if self.handle.as_ref() != Some(&handle) {
+            self.observer.started(&handle);
+        }
+        self.handle = Some(handle);
         self.state = Some(waiting.state);
         self.emit(waiting.emitted.unwrap_or_default())
     }

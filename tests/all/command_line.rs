@@ -8,17 +8,17 @@ use local_workspace::{LocalWorkspace, Options, RUNNING_CLUSTER, RUNNING_WAREHOUS
 use serde_json::Value as Json;
 
 /// A workspace, a folder with a connections file, and the program.
-struct Shell {
-    workspace: LocalWorkspace,
-    folder: tempfile::TempDir,
+pub(crate) struct Shell {
+    pub(crate) workspace: LocalWorkspace,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Shell {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Options::default())
     }
 
-    fn with(options: Options) -> Self {
+    pub(crate) fn with(options: Options) -> Self {
         let workspace = LocalWorkspace::start(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
@@ -31,7 +31,7 @@ impl Shell {
         Self { workspace, folder }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(harness_binary());
         command
             .arg("--component")
@@ -45,7 +45,7 @@ impl Shell {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
@@ -57,7 +57,7 @@ impl Shell {
     }
 
     /// The one line of a command that fails with this code.
-    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
@@ -69,7 +69,7 @@ impl Shell {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -9,6 +9,7 @@ mod command_line;
 mod commands;
 mod component;
 mod connections;
+mod process;
 mod raw_request;
 mod retries;
 mod sql;

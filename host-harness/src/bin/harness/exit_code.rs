@@ -5,6 +5,8 @@ use host_harness::ErrorKind;
 /// The command was used in a way that it does not have. clap exits with it.
 const USAGE: u8 = 2;
 const INTERNAL: u8 = 70;
+/// As shells say it: 128 and the number of the signal.
+pub(crate) const TERMINATED: u8 = 143;
 
 const CODES: &[(u8, ErrorKind, &str)] = &[
     (3, ErrorKind::InvalidInput, "the input does not fit the action; nothing was sent"),
@@ -30,6 +32,8 @@ const CODES: &[(u8, ErrorKind, &str)] = &[
     (130, ErrorKind::Cancelled, "cancelled with Ctrl-C"),
 ];
 
+const LEFT: &str = "ended by SIGTERM; what runs remotely goes on";
+
 /// The exit code of a kind.
 pub(crate) fn of(kind: ErrorKind) -> u8 {
     let row = CODES.iter().find(|(_, of, _)| *of == kind);
@@ -41,6 +45,7 @@ pub(crate) fn help() -> String {
     let mut lines = vec!["Exit codes:".to_owned(), line(0, "", "success")];
     lines.push(line(USAGE, "", "the command line is wrong"));
     lines.extend(CODES.iter().map(|(code, kind, meaning)| line(*code, kind.as_str(), meaning)));
+    lines.push(line(TERMINATED, "", LEFT));
     lines.join("\n")
 }
 
@@ -71,5 +76,6 @@ mod tests {
             let row = format!("| {code} | `{kind}` | {meaning} |");
             assert!(readme.contains(&row), "{row}");
         }
+        assert!(readme.contains(&format!("| {TERMINATED} | | {LEFT} |")));
     }
 }

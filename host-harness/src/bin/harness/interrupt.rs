@@ -1,11 +1,17 @@
-//! Ctrl-C: the first one cancels the remote work, the second one leaves at once.
+//! Signals during a call. The first Ctrl-C cancels the remote work, the second one leaves at once. SIGTERM comes from a
+//! machine that needs its resources back: the remote work goes on, and is named so that it can be found again.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use host_harness::{CancellationToken, ErrorKind};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit_code;
 use crate::progress::Progress;
+
+/// How long a call that is just starting something may take to learn what it started.
+const TO_LEARN: Duration = Duration::from_secs(5);
 
 /// Waits for the call, and passes a Ctrl-C on to it through `cancelled`.
 pub(crate) async fn cancellable<F: Future>(
@@ -14,7 +20,15 @@ pub(crate) async fn cancellable<F: Future>(
     progress: &Progress,
 ) -> F::Output {
     let mut call = pin!(call);
+    // Without the handler, SIGTERM ends the process all the same, only without a word.
+    let mut terminations = signal(SignalKind::terminate()).ok();
     loop {
+        let terminated = async {
+            match &mut terminations {
+                Some(terminations) => terminations.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             result = &mut call => return result,
             Ok(()) = tokio::signal::ctrl_c() => {
@@ -25,6 +39,25 @@ pub(crate) async fn cancellable<F: Future>(
                 progress.say("cancelling the remote work; press Ctrl-C again to leave at once");
                 cancelled.cancel();
             }
+            Some(()) = terminated => {
+                // The call goes on meanwhile: it may be about to hear what it started.
+                tokio::select! {
+                    _ = &mut call => leave(None, progress),
+                    handle = tokio::time::timeout(TO_LEARN, progress.handle()) => {
+                        leave(handle.ok().flatten().as_ref(), progress)
+                    }
+                    _ = tokio::signal::ctrl_c() => leave(None, progress),
+                }
+            }
         }
     }
+}
+
+fn leave(handle: Option<&serde_json::Value>, progress: &Progress) -> ! {
+    match handle {
+        Some(handle) => progress.say(&format!("terminated; this goes on remotely: {handle}")),
+        None => progress.say("terminated; nothing is known to go on remotely"),
+    }
+    progress.finish();
+    std::process::exit(exit_code::TERMINATED.into())
 }

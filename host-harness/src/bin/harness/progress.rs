@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use host_harness::Observer;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::terminal::{Terminal, say};
 
@@ -17,6 +19,8 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Progress {
     display: Display,
+    /// What runs remotely.
+    handle: watch::Sender<Option<Value>>,
 }
 
 #[derive(Debug)]
@@ -41,7 +45,7 @@ impl Progress {
             (false, false) => Display::Lines(Mutex::new(None)),
             (false, true) => Display::Spinner(Mutex::new(None)),
         };
-        Self { display }
+        Self { display, handle: watch::Sender::new(None) }
     }
 
     /// A line that is shown whatever goes on.
@@ -56,6 +60,11 @@ impl Progress {
         }
     }
 
+    /// What runs remotely, once that is known.
+    pub(crate) async fn handle(&self) -> Option<Value> {
+        self.handle.subscribe().wait_for(Option::is_some).await.ok()?.clone()
+    }
+
     /// Takes the spinner away, before anything else is printed.
     pub(crate) fn finish(&self) {
         if let Display::Spinner(spinner) = &self.display
@@ -67,6 +76,10 @@ impl Progress {
 }
 
 impl Observer for Progress {
+    fn started(&self, handle: &Value) {
+        self.handle.send_replace(Some(handle.clone()));
+    }
+
     fn progress(&self, message: &str, fraction: Option<f32>, elapsed: Duration) {
         let text = with_fraction(message, fraction);
         match &self.display {

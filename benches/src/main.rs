@@ -1,6 +1,8 @@
 //! Side-by-side measurements: ours and what it is compared with, in turn, in one run. They print figures and ratios and
 //! judge nothing; tests never look at a clock.
 
+#![forbid(unsafe_code)]
+
 mod answers;
 mod child;
 mod cold_start;

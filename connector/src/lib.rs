@@ -30,6 +30,9 @@
 //! the interesting third of the actions needs code anyway. Registration in `build.rs`: rustfmt does not see files that only
 //! an `include!` names. Registration by constructors before `main`: components have none.
 
+// The component needs some, where strings and lists cross its boundary.
+#![cfg_attr(not(target_family = "wasm"), forbid(unsafe_code))]
+
 pub mod action;
 mod actions;
 mod dispatch;

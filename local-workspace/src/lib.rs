@@ -19,6 +19,8 @@
 //! Paths below `/api/2.0/local/` are ours and not Databricks': `echo` (any method; the request as JSON), `bytes?size=N` (a
 //! JSON array of N bytes) and `html` (a web page).
 
+#![forbid(unsafe_code)]
+
 mod auth;
 mod call;
 mod clock;

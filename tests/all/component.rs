@@ -38,6 +38,26 @@ fn component_imports_wasi_only() {
     assert_eq!(imported, pinned);
 }
 
+/// A panic names its source file. What it names is the same on every machine, and tells nothing of the one that built it.
+#[test]
+fn component_holds_no_path_of_the_machine() {
+    let bytes = std::fs::read(component()).unwrap();
+    let holds = |text: &str| memchr::memmem::find(&bytes, text.as_bytes()).is_some();
+    let repository = root().canonicalize().unwrap();
+    let folders = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR"];
+    let folders = folders.iter().filter_map(|name| std::env::var(name).ok());
+    let of_the_machine = folders.chain([repository.display().to_string()]);
+    // One character is no path, and in a container HOME may be `/`.
+    for path in of_the_machine.filter(|path| path.len() > 1) {
+        assert!(!holds(&path), "the component holds {path}");
+    }
+    for part in [".cargo/", ".rustup/", "registry/src", "/home/", "/Users/"] {
+        assert!(!holds(part), "the component holds {part}");
+    }
+    // The names that stand in their place: were there none at all, this test would look for the wrong thing.
+    assert!(holds("/cargo/") && holds("/rustc/"), "no source file is named");
+}
+
 /// The imports of a component, without their versions.
 fn imports(bytes: &[u8]) -> Vec<String> {
     let mut imports = Vec::new();

@@ -1,6 +1,7 @@
 //! Whole calls: the built component in the harness, against the local workspace, over real HTTP. The names in brackets
 //! are the promises that a test holds, one letter for the subject and a number.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod bad_input;

@@ -1,5 +1,6 @@
 //! What the whole-call tests stand on: the built component, and a rig of workspace, harness and connection.
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,7 +9,6 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use host_harness::{
@@ -22,19 +22,7 @@ use serde_json::Value as Json;
 pub fn component() -> &'static Path {
     static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
     COMPONENT.get_or_init(|| {
-        let target = target_dir();
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--quiet", "--package", "connector", "--target", "wasm32-wasip2"])
-            .args(["--profile", "component", "--target-dir"])
-            .arg(&target)
-            .current_dir(root())
-            .status()
-            .expect("cargo starts");
-        assert!(
-            status.success(),
-            "the component does not build; `cargo xtask component` shows why"
-        );
-        target.join("wasm32-wasip2/component/connector.wasm")
+        xtask::component::build(true).expect("the component builds (`cargo xtask component`)")
     })
 }
 
@@ -47,13 +35,6 @@ pub fn harness_binary() -> PathBuf {
 /// The repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn target_dir() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => root().join(dir),
-        None => root().join("target"),
-    }
 }
 
 /// A folder for native code, shared by the tests of one program: the component is compiled once.

@@ -1,31 +1,36 @@
-//! Builds the component, alone or beside a native build.
+//! Builds the component, alone or beside a native build, the same way for everyone: the same flags give the same file.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest as _, Sha256};
 
-use crate::{cargo, run, target_dir};
+use crate::{cargo, remap, root, run, target_dir};
 
-const TARGET: &str = "wasm32-wasip2";
+pub const TARGET: &str = "wasm32-wasip2";
 const BUILD: &[&str] =
-    &["build", "--package", "connector", "--target", TARGET, "--profile", "component"];
+    &["build", "--locked", "--package", "connector", "--target", TARGET, "--profile", "component"];
 
-/// Builds the component and answers with its path.
-pub(crate) fn build() -> Result<PathBuf> {
+/// Builds the component and answers with its path. Says nothing but warnings and errors when `quiet`.
+pub fn build(quiet: bool) -> Result<PathBuf> {
     install_target()?;
-    run(cargo().args(BUILD))?;
-    Ok(target_dir().join(TARGET).join("component/connector.wasm"))
+    let target = target_dir();
+    run(command(&cargo, &root(), &target)?.args(quiet.then_some("--quiet")))?;
+    Ok(file(&target))
 }
 
 /// Builds the component and runs another cargo command at the same time.
 ///
 /// They write to different folders of the target folder, so neither waits for the other's lock, and the linking of the
 /// component, which takes one core, does not leave the others idle.
-pub(crate) fn build_beside(native: &[&str]) -> Result<()> {
+pub fn build_beside(native: &[&str]) -> Result<()> {
     install_target()?;
-    let mut component =
-        cargo().args(BUILD).arg("--quiet").spawn().context("could not start cargo")?;
+    let mut component = command(&cargo, &root(), &target_dir())?
+        .arg("--quiet")
+        .spawn()
+        .context("could not start cargo")?;
     let native = run(cargo().args(native));
     let component = component.wait().context("could not wait for cargo")?;
     native?;
@@ -35,10 +40,41 @@ pub(crate) fn build_beside(native: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The command that builds the component of a tree, by a cargo that works in this tree.
+///
+/// The flags are the component's own: with `--target`, cargo gives them to nothing that runs on the host.
+pub fn command(cargo: &dyn Fn() -> Command, tree: &Path, target: &Path) -> Result<Command> {
+    let flags = remap::flags(&mut cargo(), tree, target)?;
+    let mut command = cargo();
+    command
+        .args(BUILD)
+        .arg("--target-dir")
+        .arg(target)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        // What it would leave in the file is not the same from one build to the next.
+        .env("CARGO_INCREMENTAL", "0");
+    Ok(command)
+}
+
+/// Where the component lies in a target folder.
+pub fn file(target: &Path) -> PathBuf {
+    target.join(TARGET).join("component/connector.wasm")
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub fn digest(file: &Path) -> Result<String> {
+    let bytes =
+        std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        write!(text, "{byte:02x}")?;
+    }
+    Ok(text)
+}
+
 /// Adds the wasm target to the toolchain where it is missing.
 fn install_target() -> Result<()> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let found = Command::new(rustc)
+    let found = remap::rustc()
         .args(["--print", "target-libdir", "--target", TARGET])
         .output()
         .context("could not start rustc")?;

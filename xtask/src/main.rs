@@ -1,15 +1,18 @@
 //! Chores that cargo alone cannot do: install the wasm target, build the component, run the demo, the tests and the
-//! benchmarks. Every chore starts from a machine with rustup and cargo, and nothing else.
+//! benchmarks, and show what is built in. Every chore starts from a machine with rustup and cargo, and
+//! nothing else.
 
-mod component;
-mod sdk;
+#![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+mod python;
+mod reproduce;
+
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Parser;
+use xtask::{cargo, component, run, target_dir};
 
 /// Chores of this repository.
 #[derive(Debug, Parser)]
@@ -28,8 +31,10 @@ enum Chore {
         /// `list` names them.
         name: Option<String>,
     },
-    /// Build the component alone and say where it is.
+    /// Build the component alone and say where it is and what its digest is.
     Component,
+    /// Build the component twice, in different places, and compare the digests.
+    Reproduce,
 }
 
 #[expect(clippy::print_stderr, reason = "a chore talks to the person who runs it")]
@@ -39,7 +44,14 @@ fn main() -> Result<()> {
         Chore::Demo => demo()?,
         Chore::Test { args } => test(&args)?,
         Chore::Bench { name } => bench(name.as_deref())?,
-        Chore::Component => eprintln!("{}", component::build()?.display()),
+        Chore::Component => {
+            let file = component::build(false)?;
+            eprintln!("{}\nSHA-256 {}", file.display(), component::digest(&file)?);
+        }
+        Chore::Reproduce => {
+            let digest = reproduce::check()?;
+            eprintln!("SHA-256 {digest}, twice, by {}", reproduce::compiler()?);
+        }
     }
     eprintln!("done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
@@ -58,7 +70,7 @@ fn demo() -> Result<()> {
 }
 
 fn test(args: &[String]) -> Result<()> {
-    let python = sdk::python()?;
+    let python = python::sdk()?;
     component::build_beside(&["test", "--release", "--workspace", "--no-run"])?;
     run(cargo()
         .args(["test", "--release", "--workspace", "--"])
@@ -67,7 +79,7 @@ fn test(args: &[String]) -> Result<()> {
 }
 
 fn bench(name: Option<&str>) -> Result<()> {
-    let python = sdk::python()?;
+    let python = python::sdk()?;
     component::build_beside(&[
         "build",
         "--release",
@@ -79,34 +91,4 @@ fn bench(name: Option<&str>) -> Result<()> {
     run(Command::new(target_dir().join("release/connector-benches"))
         .args(name)
         .env("SDK_PYTHON", python))
-}
-
-/// The repository.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
-}
-
-/// Where cargo builds.
-fn target_dir() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => root().join(dir),
-        None => root().join("target"),
-    }
-}
-
-/// The cargo that runs this chore.
-fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
-    command
-}
-
-/// Runs a command to its end and fails when it does.
-fn run(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("could not start {name}"))?;
-    if !status.success() {
-        bail!("{name} ended with {status}");
-    }
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! `harness`: the command line of the host harness.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod commands;
 mod exit_code;

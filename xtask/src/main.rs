@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod deny;
 mod python;
 mod reproduce;
 
@@ -35,6 +36,14 @@ enum Chore {
     Component,
     /// Build the component twice, in different places, and compare the digests.
     Reproduce,
+    /// Check licences, sources and versions of all dependencies.
+    Deny,
+    /// Check all dependencies against the database of advisories; needs the network.
+    Audit {
+        /// Use the database as an earlier run left it.
+        #[arg(long)]
+        known: bool,
+    },
 }
 
 #[expect(clippy::print_stderr, reason = "a chore talks to the person who runs it")]
@@ -52,6 +61,8 @@ fn main() -> Result<()> {
             let digest = reproduce::check()?;
             eprintln!("SHA-256 {digest}, twice, by {}", reproduce::compiler()?);
         }
+        Chore::Deny => deny::check()?,
+        Chore::Audit { known } => deny::audit(known)?,
     }
     eprintln!("done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())

@@ -7,6 +7,8 @@
 mod deny;
 mod python;
 mod reproduce;
+mod resolved;
+mod sbom;
 
 use std::process::Command;
 use std::time::Instant;
@@ -36,6 +38,8 @@ enum Chore {
     Component,
     /// Build the component twice, in different places, and compare the digests.
     Reproduce,
+    /// Write the bills of materials of the host and of the component, and check them.
+    Sbom,
     /// Check licences, sources and versions of all dependencies.
     Deny,
     /// Check all dependencies against the database of advisories; needs the network.
@@ -60,6 +64,11 @@ fn main() -> Result<()> {
         Chore::Reproduce => {
             let digest = reproduce::check()?;
             eprintln!("SHA-256 {digest}, twice, by {}", reproduce::compiler()?);
+        }
+        Chore::Sbom => {
+            for file in sbom::write()? {
+                eprintln!("{}", file.display());
+            }
         }
         Chore::Deny => deny::check()?,
         Chore::Audit { known } => deny::audit(known)?,

@@ -1,4 +1,4 @@
-//! What the chores and the tests share: how the component is built, and what the tree holds.
+//! What the chores and the tests share: how the component is built, what the tree holds, and which faults are proven.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 pub mod component;
+pub mod faults;
 pub mod remap;
 pub mod tree;
 pub mod unchecked;

@@ -1,5 +1,5 @@
 //! Chores that cargo alone cannot do: install the wasm target, build the component, run the demo, the tests and the
-//! benchmarks, and show what is built in. Every chore starts from a machine with rustup and cargo, and
+//! benchmarks, and show what is built in and what is proven. Every chore starts from a machine with rustup and cargo, and
 //! nothing else.
 
 #![forbid(unsafe_code)]
@@ -13,9 +13,10 @@ mod sbom;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser;
-use xtask::{cargo, component, run, target_dir};
+use xtask::faults::Register;
+use xtask::{cargo, component, root, run, target_dir};
 
 /// Chores of this repository.
 #[derive(Debug, Parser)]
@@ -48,6 +49,8 @@ enum Chore {
         #[arg(long)]
         known: bool,
     },
+    /// Show the register of faults: what goes wrong, and where the answer to it is proven.
+    Faults,
 }
 
 #[expect(clippy::print_stderr, reason = "a chore talks to the person who runs it")]
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
         }
         Chore::Deny => deny::check()?,
         Chore::Audit { known } => deny::audit(known)?,
+        Chore::Faults => faults()?,
     }
     eprintln!("done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
@@ -111,4 +115,25 @@ fn bench(name: Option<&str>) -> Result<()> {
     run(Command::new(target_dir().join("release/connector-benches"))
         .args(name)
         .env("SDK_PYTHON", python))
+}
+
+#[expect(clippy::print_stdout, reason = "it was asked for")]
+fn faults() -> Result<()> {
+    let register = Register::read(&root())?;
+    let proven = register.proven();
+    for row in &register.rows {
+        println!("{:<4} {}", row.id, row.wording);
+        for proof in proven.get(row.id.as_str()).into_iter().flatten() {
+            println!("     {} {}", proof.place, proof.test);
+        }
+        if let Some(reason) = &row.reason {
+            println!("     no test: {reason}");
+        }
+    }
+    println!("{}", register.counts());
+    let wrong = register.faults();
+    if !wrong.is_empty() {
+        bail!("the register is wrong:\n  {}", wrong.join("\n  "));
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod deny;
+mod goals;
 mod python;
 mod reproduce;
 mod resolved;
@@ -51,6 +52,8 @@ enum Chore {
     },
     /// Show the register of faults: what goes wrong, and where the answer to it is proven.
     Faults,
+    /// Measure what we want to be best at, each beside the best rival's figure.
+    Goals,
 }
 
 #[expect(clippy::print_stderr, reason = "a chore talks to the person who runs it")]
@@ -76,6 +79,7 @@ fn main() -> Result<()> {
         Chore::Deny => deny::check()?,
         Chore::Audit { known } => deny::audit(known)?,
         Chore::Faults => faults()?,
+        Chore::Goals => goals::show()?,
     }
     eprintln!("done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
@@ -103,6 +107,11 @@ fn test(args: &[String]) -> Result<()> {
 }
 
 fn bench(name: Option<&str>) -> Result<()> {
+    run(benchmarks()?().args(name))
+}
+
+/// Builds the benchmarks together with what they measure, and answers with how to run them.
+fn benchmarks() -> Result<impl Fn() -> Command> {
     let python = python::sdk()?;
     component::build_beside(&[
         "build",
@@ -112,9 +121,11 @@ fn bench(name: Option<&str>) -> Result<()> {
         "--package",
         "connector-benches",
     ])?;
-    run(Command::new(target_dir().join("release/connector-benches"))
-        .args(name)
-        .env("SDK_PYTHON", python))
+    Ok(move || {
+        let mut command = Command::new(target_dir().join("release/connector-benches"));
+        command.env("SDK_PYTHON", &python);
+        command
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "it was asked for")]
@@ -131,7 +142,7 @@ fn faults() -> Result<()> {
         }
     }
     println!("{}", register.counts());
-    let wrong = register.faults();
+    let wrong = register.mistakes();
     if !wrong.is_empty() {
         bail!("the register is wrong:\n  {}", wrong.join("\n  "));
     }

@@ -51,9 +51,8 @@ impl Rig {
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), Secret::new(value.to_owned())))
                 .collect(),
-            ca_file: None,
             allow_http_loopback: true,
-            allow_hosts: Vec::new(),
+            ..ConnectionConfig::default()
         }
     }
 

@@ -4,6 +4,7 @@ use crate::action::{Effect, Endpoint, Entry};
 use crate::actions::ACTIONS;
 use crate::choices::{ChoiceSource, SOURCES};
 use crate::connections::{CONNECTION_TYPES, ConnectionType, Scheme};
+use crate::credentials::CREDENTIAL_ENDPOINTS;
 use crate::views;
 
 /// See `description` of the contract. All schemas and examples are JSON text.
@@ -17,6 +18,7 @@ pub struct Description {
     pub connection_test: &'static str,
     pub actions: Vec<ActionDescription>,
     pub choices: Vec<ChoiceDescription>,
+    pub credential_endpoints: &'static [Endpoint],
 }
 
 /// See `connection-type` of the contract.
@@ -64,6 +66,7 @@ pub fn describe() -> Description {
         connection_test: "getCurrentUser",
         actions: ACTIONS.iter().map(action).collect(),
         choices: SOURCES.iter().map(choice).collect(),
+        credential_endpoints: CREDENTIAL_ENDPOINTS,
     }
 }
 

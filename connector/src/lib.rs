@@ -44,6 +44,7 @@ mod schema;
 mod views;
 
 mod connections;
+mod credentials;
 mod origin;
 
 mod api;
@@ -97,6 +98,7 @@ pub use crate::choices::{Choice, ChoiceSource, Page, SOURCES};
 pub use crate::connections::{
     CONNECTION_TYPES, ConnectionType, Resolved, Scheme, TokenSource, Workspace,
 };
+pub use crate::credentials::CREDENTIAL_ENDPOINTS;
 pub use crate::description::{
     ActionDescription, ChoiceDescription, ConnectionDescription, Description, describe,
 };

@@ -120,6 +120,7 @@ impl TryFrom<catalog::Description> for Description {
             actions: each(description.actions, action)?,
             choices: each(description.choices, choice_source)?,
             triggers: each(description.triggers, trigger)?,
+            credential_endpoints: endpoints(description.credential_endpoints),
         })
     }
 }

@@ -1,28 +1,20 @@
-//! The pooled HTTP client of a connection: how it dials and trusts, and what its failures mean. No policy here.
+//! The pooled HTTP client of a connection: what it trusts, and what its failures mean. How it connects is `dial.rs`.
 
 use std::error::Error as StdError;
-use std::fmt;
-use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::ConfigBuilderExt;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
-use tower_service::Service;
 use wasmtime_wasi_http::Error as WasiError;
 
+use crate::dial::{DialError, Dialer, Grounds};
+use crate::dns::Resolver;
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::settings::Limits;
@@ -41,17 +33,13 @@ pub(crate) enum Trust<'a> {
 }
 
 /// A pool of connections. One per configured connection, since pools know nothing of identities.
-pub(crate) fn new(trust: &Trust<'_>, limits: &Limits) -> Result<Client, Error> {
-    let mut tcp = HttpConnector::new_with_resolver(Resolver);
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(limits.connect));
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(trust)?)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp);
-    let dialer = Dialer { https, limit: limits.connect + limits.tls };
+pub(crate) fn new(
+    trust: &Trust<'_>,
+    resolver: Resolver,
+    grounds: Grounds,
+    limits: &Limits,
+) -> Result<Client, Error> {
+    let dialer = Dialer::new(resolver, grounds, tls(trust)?, limits);
     Ok(legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
@@ -100,70 +88,11 @@ fn roots(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Dials under one time limit that covers names, TCP and TLS: a peer that accepts and says nothing is not waited for.
-#[derive(Debug, Clone)]
-pub(crate) struct Dialer {
-    https: HttpsConnector<HttpConnector<Resolver>>,
-    limit: Duration,
-}
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type BoxError = Box<dyn StdError + Send + Sync>;
-
-impl Service<Uri> for Dialer {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BoxError;
-    type Future = BoxFuture<Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let dial = tokio::time::timeout(self.limit, self.https.call(uri));
-        Box::pin(async move {
-            dial.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-        })
-    }
-}
-
-/// The system's resolver, its failures told apart from others.
-#[derive(Debug, Clone)]
-pub(crate) struct Resolver;
-
-#[derive(Debug)]
-pub(crate) struct UnknownName(io::Error);
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the name cannot be resolved: {}", self.0)
-    }
-}
-
-impl StdError for UnknownName {}
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = UnknownName;
-    type Future = BoxFuture<Result<Self::Response, UnknownName>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UnknownName>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        Box::pin(async move {
-            let addresses =
-                tokio::net::lookup_host((name.as_str(), 0)).await.map_err(UnknownName)?;
-            Ok(addresses.collect::<Vec<_>>().into_iter())
-        })
-    }
-}
-
 /// A request that got no answer: what the guest is told, and what is known beyond the closed set that it understands.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: WasiError,
+    pub(crate) kind: ErrorKind,
     /// No byte of the request was sent.
     pub(crate) unsent: bool,
     pub(crate) reason: String,
@@ -175,8 +104,8 @@ impl Failure {
         let mut next: Option<&(dyn StdError + 'static)> = Some(error);
         let mut last = String::new();
         while let Some(error) = next {
-            if let Some(failure) = known(error, unsent) {
-                return failure;
+            if let Some((code, reason)) = known(error, unsent) {
+                return Self::new(code, unsent, reason);
             }
             last = error.to_string();
             next = match error.downcast_ref::<io::Error>() {
@@ -187,46 +116,67 @@ impl Failure {
         }
         let code =
             if unsent { WasiError::DestinationUnavailable } else { WasiError::HttpProtocolError };
-        Self { code, unsent, reason: last }
+        Self::new(code, unsent, last)
+    }
+
+    fn new(code: WasiError, unsent: bool, reason: String) -> Self {
+        let kind = match code {
+            WasiError::DestinationIpProhibited => ErrorKind::Refused,
+            WasiError::DnsTimeout | WasiError::ConnectionTimeout => ErrorKind::Timeout,
+            _ => ErrorKind::Unavailable,
+        };
+        Self { code, kind, unsent, reason }
     }
 }
 
-fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<Failure> {
-    let failure = |code, reason: String| Some(Failure { code, unsent, reason });
+fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<(WasiError, String)> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return match tls {
-            rustls::Error::InvalidCertificate(why) => failure(
+        return Some(match tls {
+            rustls::Error::InvalidCertificate(why) => (
                 WasiError::TlsCertificateError,
                 format!(
                     "its TLS certificate is not trusted ({why}); for a private authority, name its certificate in ca_file"
                 ),
             ),
-            other => failure(WasiError::TlsProtocolError, format!("TLS failed: {other}")),
-        };
+            other => (WasiError::TlsProtocolError, format!("TLS failed: {other}")),
+        });
     }
-    if let Some(name) = error.downcast_ref::<UnknownName>() {
-        let code = WasiError::DnsError { rcode: Some(name.0.to_string()), info_code: None };
-        return failure(code, name.to_string());
+    if let Some(dial) = error.downcast_ref::<DialError>() {
+        let code = match dial {
+            DialError::Url(_) => WasiError::HttpRequestUriInvalid,
+            DialError::Name(error) => {
+                WasiError::DnsError { rcode: Some(error.to_string()), info_code: None }
+            }
+            DialError::NameLate(_) => WasiError::DnsTimeout,
+            DialError::Prohibited(_) => WasiError::DestinationIpProhibited,
+            DialError::TcpLate(_) | DialError::TlsLate(_) => WasiError::ConnectionTimeout,
+            // Their causes tell more.
+            DialError::Tcp(_) | DialError::Tls(_) => return None,
+        };
+        return Some((code, dial.to_string()));
     }
     if let Some(hyper) = error.downcast_ref::<hyper::Error>()
         && (hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled())
     {
-        return failure(WasiError::ConnectionTerminated, "the connection was closed".to_owned());
+        return Some((WasiError::ConnectionTerminated, "the connection was closed".to_owned()));
     }
-    let io = error.downcast_ref::<io::Error>()?;
-    match io.kind() {
+    let (code, reason) = match error.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::ConnectionRefused => {
-            failure(WasiError::ConnectionRefused, "the connection was refused".to_owned())
+            (WasiError::ConnectionRefused, "the connection was refused")
         }
-        io::ErrorKind::TimedOut if unsent => {
-            failure(WasiError::ConnectionTimeout, "connecting took too long".to_owned())
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            (WasiError::DestinationUnavailable, "there is no route to it")
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof if unsent => {
+            (WasiError::DestinationUnavailable, "the connection was cut before TLS was agreed on")
         }
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => {
-            failure(WasiError::ConnectionTerminated, "the connection was cut".to_owned())
+            (WasiError::ConnectionTerminated, "the connection was cut")
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some((code, reason.to_owned()))
 }

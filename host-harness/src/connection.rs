@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::Uri;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use crate::bindings::{catalog, types};
 use crate::client::{self, Client, Trust};
-use crate::description::{AuthScheme, ConnectionType, Description};
+use crate::description::{Action, AuthScheme, ConnectionType, Description, Effect};
+use crate::dial::Grounds;
+use crate::dns::Resolver;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
-use crate::origin::Origin;
+use crate::origin::{self, Origin};
 use crate::pace::Paces;
 use crate::policy::{ListedHost, Reach};
+use crate::rules::Rules;
 use crate::settings::Limits;
 use crate::tokens::{Bearer, Credentials, TokenSource};
 use crate::{Clock, Secret, names};
@@ -36,6 +38,16 @@ pub struct ConnectionConfig {
     pub allow_http_loopback: bool,
     /// Further hosts (`host` or `host:port`) that actions may reach, never with the connection's credentials.
     pub allow_hosts: Vec<String>,
+    /// Accepts hosts whose addresses are on private networks or this very machine, as those of private links are.
+    pub allow_private_addresses: bool,
+    /// Lets out requests that make or show credentials, as the connector's catalog lists them.
+    pub allow_credential_endpoints: bool,
+    /// The keys of the only actions that may run. None allows all.
+    pub allow_actions: Option<Vec<String>>,
+    /// Lets out nothing that changes something: only GET, HEAD and OPTIONS, and only actions that read.
+    pub read_only: bool,
+    /// Paths that no request may have: `/api/2.0/secrets/*` is that path and all below, `{name}` any one segment.
+    pub deny_paths: Vec<String>,
 }
 
 /// A connection that passed the connector's check, with its pool of TCP connections and its tokens. Clones share both.
@@ -46,6 +58,7 @@ pub struct Connection {
     /// The public fields, as JSON text.
     pub(crate) fields: String,
     pub(crate) egress: Arc<Egress>,
+    allow_actions: Option<Vec<String>>,
     origin: String,
 }
 
@@ -64,12 +77,31 @@ impl Connection {
         &self.origin
     }
 
+    /// Whether the operator lets an action run at all; what it may send is decided request by request.
+    pub(crate) fn permits(&self, action: &Action) -> Result<(), Error> {
+        let key = &action.key;
+        let why = if self.allow_actions.as_ref().is_some_and(|allowed| !allowed.contains(key)) {
+            "its allow_actions do not have it"
+        } else if self.egress.reach.rules.read_only && !may_read(action) {
+            "it is read_only, and the action changes something"
+        } else {
+            return Ok(());
+        };
+        let message = format!("connection {:?} does not allow the action {key}: {why}", self.name);
+        Err(Error::new(ErrorKind::Refused, message))
+    }
+
     pub(crate) fn for_guest(&self) -> types::Connection {
         types::Connection {
             connection_type: self.connection_type.clone(),
             fields: self.fields.clone(),
         }
     }
+}
+
+/// True for actions that change nothing, and for those whose requests their users make up.
+fn may_read(action: &Action) -> bool {
+    action.effect == Effect::Reads || action.endpoints.iter().any(|e| e.method == "*")
 }
 
 /// A connection's fields, split into what the connector sees and what it does not.
@@ -122,19 +154,30 @@ fn inputs(ty: &ConnectionType) -> Result<Map<String, Value>, Error> {
     }
 }
 
+/// What all connections of a harness have in common.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) catalog: &'a Description,
+    pub(crate) resolver: &'a Resolver,
+    pub(crate) limits: &'a Arc<Limits>,
+    pub(crate) clock: &'a Clock,
+    pub(crate) paces: &'a Paces,
+}
+
 /// Makes a connection out of what the connector found.
 pub(crate) fn build(
     config: ConnectionConfig,
     split: Split,
     resolved: catalog::ResolvedConnection,
-    limits: &Arc<Limits>,
-    clock: &Clock,
-    paces: &Paces,
+    surroundings: &Surroundings<'_>,
 ) -> Result<Connection, Error> {
+    let Surroundings { catalog, resolver, limits, clock, paces } = *surroundings;
+    check_actions(&config, catalog)?;
     let reach = Reach {
         workspace: trusted(&config, &resolved.origin)?,
         account: resolved.account_origin.map(|url| trusted(&config, &url)).transpose()?,
         listed: listed(&config)?,
+        http_loopback: config.allow_http_loopback,
+        rules: rules(&config, catalog)?,
     };
     let token = match resolved.token {
         Some(token) => Some((trusted(&config, &token.url)?, token)),
@@ -149,7 +192,8 @@ pub(crate) fn build(
         None if all_http => Trust::None,
         None => Trust::System,
     };
-    let client = client::new(&trust, limits)?;
+    let grounds = grounds(&config, &reach, token.as_ref().map(|(origin, _)| origin));
+    let client = client::new(&trust, resolver.clone(), grounds, limits)?;
     let token = token.map(|(_, token)| token);
     let credentials =
         credentials(&config, split.scheme, split.secret, token, &client, limits, clock)?;
@@ -164,8 +208,36 @@ pub(crate) fn build(
         connection_type: split.public.connection_type,
         fields: resolved.fields,
         egress: Arc::new(Egress { reach, credentials, client, pace, slots, limits }),
+        allow_actions: config.allow_actions,
         origin,
     })
+}
+
+/// An action that is not there cannot be allowed: more likely its name is mistyped.
+fn check_actions(config: &ConnectionConfig, catalog: &Description) -> Result<(), Error> {
+    let mut allowed = config.allow_actions.iter().flatten();
+    let Some(unknown) = allowed.find(|key| catalog.action(key).is_none()) else { return Ok(()) };
+    let known = catalog.actions.iter().map(|action| action.key.as_str());
+    let why = names::unknown("action", unknown, known);
+    Err(refused(config, &format!("allow_actions: {why}")))
+}
+
+fn rules(config: &ConnectionConfig, catalog: &Description) -> Result<Rules, Error> {
+    let guarded = match config.allow_credential_endpoints {
+        true => &[],
+        false => catalog.credential_endpoints.as_slice(),
+    };
+    Rules::new(config.read_only, &config.deny_paths, guarded).map_err(|why| refused(config, &why))
+}
+
+/// Where the connection may be at all. On this very machine are only the origins that say so themselves.
+fn grounds(config: &ConnectionConfig, reach: &Reach, token: Option<&Origin>) -> Grounds {
+    let own = [Some(&reach.workspace), reach.account.as_ref(), token].into_iter().flatten();
+    let own = own.filter(|origin| origin.is_loopback()).map(ListedHost::from);
+    let listed = reach.listed.iter().filter(|listed| listed.is_loopback()).cloned();
+    let loopback =
+        if config.allow_http_loopback { own.chain(listed).collect() } else { Vec::new() };
+    Grounds { private: config.allow_private_addresses, loopback }
 }
 
 fn credentials(
@@ -188,8 +260,7 @@ fn credentials(
             Ok(Credentials::Fixed(bearer))
         }
         (AuthScheme::ClientCredentials, Some(token)) => {
-            let url: Uri =
-                token.url.parse().map_err(|_| refused(config, "the token URL is not a URL"))?;
+            let url = origin::read(&token.url).map_err(|why| refused(config, why))?;
             Ok(Credentials::Exchanged(Box::new(TokenSource::new(
                 client.clone(),
                 url,

@@ -16,6 +16,8 @@ pub struct Description {
     pub actions: Vec<Action>,
     pub choices: Vec<ChoiceSource>,
     pub triggers: Vec<Trigger>,
+    /// Every request by which the service makes credentials or shows them.
+    pub credential_endpoints: Vec<Endpoint>,
 }
 
 impl Description {

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, USER_AGENT,
-};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, SET_COOKIE, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -19,6 +16,8 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpH
 use crate::client::{Client, Failure};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::Flight;
+use crate::headers;
+use crate::links::Watched;
 use crate::pace::Pace;
 use crate::payload::{Answer, Payload, too_large};
 use crate::policy::{self, Admission, Pass, Reach};
@@ -28,10 +27,6 @@ use crate::tokens::{Bearer, Credentials};
 
 const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("integration-harness/", env!("CARGO_PKG_VERSION")));
-
-/// Headers that only the host may speak for.
-const RESERVED: [HeaderName; 5] =
-    [AUTHORIZATION, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE, COOKIE, HOST];
 
 /// All that the requests of one connection share.
 pub(crate) struct Egress {
@@ -78,7 +73,6 @@ impl WasiHttpHooks for Hooks {
         let flight = Arc::clone(&self.flight);
         Box::new(async move {
             let answer = egress.send(request, options.unwrap_or_default(), flight).await?;
-            let answer = answer.map(BodyExt::boxed_unsync);
             Ok((answer, Box::new(async { Ok(()) }) as Io))
         })
     }
@@ -116,10 +110,11 @@ impl Egress {
         request: Request<WasiBody>,
         options: RequestOptions,
         flight: Arc<Flight>,
-    ) -> Result<Response<Answer>, WasiError> {
+    ) -> Result<Response<WasiBody>, WasiError> {
         flight.count_request()?;
+        let (links, method) = (Arc::clone(&flight.links), request.method());
         let admission =
-            policy::decide(&self.reach, &flight.endpoints, request.method(), request.uri())
+            policy::decide(&self.reach, &flight.endpoints, &links, method, request.uri())
                 .map_err(|why| denied(&flight, &why))?;
         let (mut head, body) = request.into_parts();
         let body = if body.is_end_stream() {
@@ -131,7 +126,11 @@ impl Egress {
         let first_byte = options.first_byte_timeout.unwrap_or(self.limits.first_byte);
         let outgoing = Outgoing { head, body, admission, first_byte };
         let Answered { answer, bearer, slot } = self.persist(&outgoing, &flight).await?;
-        self.admit(answer, bearer, options, flight, slot)
+        let answer = self.admit(answer, bearer, options, flight, slot)?;
+        Ok(answer.map(|body| match outgoing.admission.pass {
+            Pass::Authorized if links.are_declared() => Watched::new(body, links).boxed_unsync(),
+            Pass::Authorized | Pass::Bare => body.boxed_unsync(),
+        }))
     }
 
     /// Attempts a request until there is an outcome to go by.
@@ -215,10 +214,14 @@ impl Egress {
 
     async fn slot(&self, flight: &Flight) -> Result<OwnedSemaphorePermit, WasiError> {
         let slot = Arc::clone(&self.slots).acquire_owned();
-        match flight.clock.before(flight.deadline, slot).await {
-            Some(Ok(slot)) => Ok(slot),
-            Some(Err(_)) | None => Err(WasiError::ConnectionLimitReached),
+        let until = (flight.clock.now() + self.limits.slot).min(flight.deadline);
+        if let Some(Ok(slot)) = flight.clock.before(until, slot).await {
+            return Ok(slot);
         }
+        let (most, wait) = (self.limits.concurrent_requests, self.limits.slot.as_secs_f32());
+        let reason = format!("all {most} requests that may be open at once were busy for {wait} s");
+        flight.explain(ErrorKind::Unavailable, reason, Some(Delivery::NotSent));
+        Err(WasiError::ConnectionLimitReached)
     }
 
     async fn exchange(
@@ -244,7 +247,7 @@ impl Egress {
                 Ok(answer)
             }
             Some(Err(error)) => {
-                let Failure { code, unsent, reason } = Failure::of(&error);
+                let Failure { code, kind, unsent, reason } = Failure::of(&error);
                 if !unsent {
                     flight.depart();
                 }
@@ -256,7 +259,7 @@ impl Egress {
                     _ => Outcome::Lost,
                 };
                 let reason = format!("{host}: {reason}");
-                Err(Unanswered { code, outcome, kind: ErrorKind::Unavailable, reason })
+                Err(Unanswered { code, outcome, kind, reason })
             }
             None => {
                 flight.depart();
@@ -322,6 +325,10 @@ fn outcome(attempt: &Attempt) -> Outcome {
 
 /// The guest hears of the last attempt; when an earlier one may have arrived, the last one's verdict is not the request's.
 fn give_up(flight: &Flight, failed: Unanswered, may_have_arrived: bool) -> WasiError {
+    if matches!(failed.outcome, Outcome::Hopeless) && !may_have_arrived {
+        flight.refuse(Error::new(failed.kind, failed.reason));
+        return failed.code;
+    }
     let delivery = may_have_arrived.then_some(Delivery::Unknown);
     flight.explain(failed.kind, failed.reason, delivery);
     failed.code
@@ -329,9 +336,7 @@ fn give_up(flight: &Flight, failed: Unanswered, may_have_arrived: bool) -> WasiE
 
 /// Takes out what is the host's to say, and says what the guest's HTTP library left out.
 fn tidy(method: &Method, headers: &mut HeaderMap, body: &Payload) {
-    for name in RESERVED {
-        headers.remove(name);
-    }
+    headers::strip(headers);
     headers.entry(USER_AGENT).or_insert(PRODUCT);
     // The body is whole, so its length is known, whatever the guest announced. Some servers insist on an explicit zero.
     headers.remove(CONTENT_LENGTH);

@@ -11,6 +11,7 @@ use wasmtime_wasi_http::Error as WasiError;
 use crate::Clock;
 use crate::description::Endpoint;
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::links::Links;
 use crate::retry::{Decision, LONGEST_ASKED};
 use crate::settings::Limits;
 
@@ -24,6 +25,8 @@ pub(crate) struct Flight {
     pub(crate) what: String,
     pub(crate) endpoints: std::sync::Arc<[Endpoint]>,
     pub(crate) clock: Clock,
+    /// The links that it was given.
+    pub(crate) links: std::sync::Arc<Links>,
     pub(crate) deadline: Instant,
     max_requests: u32,
     max_received: u64,
@@ -62,6 +65,7 @@ impl Flight {
     ) -> Self {
         Self {
             what,
+            links: std::sync::Arc::new(Links::of(&endpoints)),
             endpoints,
             clock: clock.clone(),
             deadline: clock.now() + time.min(FOREVER),

@@ -14,8 +14,9 @@ use crate::Clock;
 use crate::bindings::{ConnectorPre, catalog, types};
 use crate::cache::Cache;
 use crate::call::{Call, ChoicePage, Observer, Output};
-use crate::connection::{self, Connection, ConnectionConfig};
+use crate::connection::{self, Connection, ConnectionConfig, Surroundings};
 use crate::description::{Description, Endpoint};
+use crate::dns::Resolver;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
 use crate::flight::Flight;
@@ -33,6 +34,7 @@ pub struct Harness {
     limits: Arc<Limits>,
     clock: Clock,
     paces: Paces,
+    resolver: Resolver,
     cache: Option<Cache>,
     catalog: OnceLock<Catalog>,
 }
@@ -73,6 +75,7 @@ impl Harness {
             limits,
             clock: settings.clock,
             paces: Paces::default(),
+            resolver: settings.resolver,
             cache,
             catalog: OnceLock::new(),
         })
@@ -91,7 +94,14 @@ impl Harness {
             let error = Error::from(error);
             Error { message: connection::refused(&config, &error.message).message, ..error }
         })?;
-        connection::build(config, split, resolved, &self.limits, &self.clock, &self.paces)
+        let surroundings = Surroundings {
+            catalog: &catalog.description,
+            resolver: &self.resolver,
+            limits: &self.limits,
+            clock: &self.clock,
+            paces: &self.paces,
+        };
+        connection::build(config, split, resolved, &surroundings)
     }
 
     /// Performs an action to its end.
@@ -111,6 +121,9 @@ impl Harness {
             let message = names::unknown("action", &call.action, known);
             Error::new(ErrorKind::InvalidInput, message)
         })?;
+        if let Some(action) = catalog.description.action(&call.action) {
+            connection.permits(action)?;
+        }
         self.check_size(&call.input)?;
         let endpoints = Arc::clone(endpoints);
         let performance =

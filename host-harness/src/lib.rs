@@ -6,18 +6,19 @@
 //! 1. `harness` finds the action in the connector's own description, and with it the requests it may make.
 //! 2. `invoke` takes the steps, sleeps between them, and watches the deadline and the cancellation.
 //! 3. `instance` makes a fresh instance per step, within `budget`, and throws it away afterwards.
-//! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `client` sends, `retry` and `pace` say when again,
-//!    `payload` bounds what comes back.
+//! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `dial` connects, `client` sends, `retry` and
+//!    `pace` say when again, `payload` bounds what comes back.
 //! 5. `flight` is what all of these know about the action in the making, `scrub` keeps secrets out of what they show.
 //!
 //! # Invariants
 //!
 //! - No credential enters a component. The contract has no place for one, and answers are searched for them.
 //! - A component chooses neither where credentials go nor what may be sent: operators name the hosts, actions declare
-//!   their endpoints.
+//!   their endpoints, the operator's rules take away from them.
 //! - Nothing of Databricks is known here; a second connector can be loaded without a change.
 //! - There is no command line in the library, and no panic on outside input.
 
+mod address;
 mod bindings;
 mod budget;
 mod cache;
@@ -28,25 +29,34 @@ mod component;
 pub mod config;
 mod connection;
 mod description;
+mod dial;
+mod dns;
 mod egress;
 mod engine;
 mod error;
 mod flight;
 mod harness;
+mod headers;
 mod instance;
 mod invoke;
 mod linker;
+mod links;
 mod log;
 pub mod names;
 mod origin;
 mod pace;
+mod path;
 mod payload;
 mod policy;
 mod retry;
+mod rules;
 mod scrub;
 mod secret;
 mod settings;
 mod tokens;
+#[cfg(test)]
+#[path = "../../tests/vectors/urls.rs"]
+mod vectors;
 
 pub use call::{Call, Choice, ChoicePage, Observer, Output, Value};
 pub use clock::Clock;
@@ -55,6 +65,7 @@ pub use description::{
     Action, Audience, AuthScheme, ChoiceSource, ConnectionType, Description, Effect, Endpoint,
     RetryClass, Trigger,
 };
+pub use dns::{Resolve, Resolver, Resolving};
 pub use error::{Delivery, Error, ErrorKind};
 pub use harness::Harness;
 pub use secret::Secret;

@@ -1,7 +1,8 @@
-//! Origins: scheme, host and port, compared exactly, and what counts as this very machine.
+//! The one reader of URLs, those of connectors and those of operators: scheme, host and port, spelled in one way only, and
+//! what counts as this very machine. Paths are read in `path.rs`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
@@ -24,38 +25,90 @@ impl Origin {
             None => return Err("the URL has no scheme, so it names no host"),
         };
         let authority = uri.authority().ok_or("the URL names no host")?;
-        if authority.as_str().contains('@') {
-            return Err("a URL with a user name in it goes elsewhere than it seems");
-        }
-        let port = port(authority, https)?;
-        let host = authority.host();
-        if host.is_empty() || host.ends_with('.') || !host.is_ascii() {
-            return Err("the URL's host is not written as usual");
-        }
-        Ok(Self { https, host: host.to_ascii_lowercase(), port })
+        let (host, port) = host_and_port(authority)?;
+        Ok(Self { https, host, port: port.unwrap_or(if https { 443 } else { 80 }) })
     }
 
+    /// The same for a URL in a text.
     pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
-        Self::of(&url.parse::<Uri>().map_err(|_| "it is not a URL")?)
+        Self::of(&read(url)?)
     }
 
     /// True for addresses that no other machine can answer.
     pub(crate) fn is_loopback(&self) -> bool {
-        let literal = self.host.trim_start_matches('[').trim_end_matches(']');
-        self.host == "localhost" || literal.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        is_loopback(&self.host)
+    }
+
+    /// The address that the host is, where it is no name.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        address(&self.host)
     }
 }
 
-fn port(authority: &Authority, https: bool) -> Result<u16, &'static str> {
-    match authority.port() {
-        Some(port) => Ok(port.as_u16()),
-        // `host:` and `host:99999` have no port that could be read, and yet they have a colon.
-        None if authority.as_str().len() > authority.host().len() => {
-            Err("the URL's port is not one")
-        }
-        None if https => Ok(443),
-        None => Ok(80),
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback())
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// A URL in a text. Parsers differ in what they drop, turn round or normalise, so there is nothing of that in it.
+pub(crate) fn read(url: &str) -> Result<Uri, &'static str> {
+    if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a URL has ASCII characters only, and no spaces");
     }
+    if url.contains(['\\', '#']) {
+        return Err("the URL has a backslash or a # in it");
+    }
+    url.parse().map_err(|_| "it is not a URL")
+}
+
+/// Host in lower case, and the port where one is written.
+pub(crate) fn host_and_port(authority: &Authority) -> Result<(String, Option<u16>), &'static str> {
+    if authority.as_str().contains('@') {
+        return Err("a URL with a user name in it goes elsewhere than it seems");
+    }
+    let host = host(authority.host())?;
+    match authority.as_str().get(host.len()..) {
+        None | Some("") => Ok((host, None)),
+        Some(port) => Ok((host, Some(port_number(port).ok_or("the URL's port is not one")?))),
+    }
+}
+
+/// A name, or an address in its usual spelling: whatever reads the host later must read the same.
+fn host(text: &str) -> Result<String, &'static str> {
+    const UNUSUAL: &str = "the URL's host is not written as usual";
+    let host = text.to_ascii_lowercase();
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').ok_or(UNUSUAL)?;
+        let usual = inner.parse::<Ipv6Addr>().is_ok_and(|address| address.to_string() == inner);
+        return if usual { Ok(host) } else { Err(UNUSUAL) };
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let digits = last.strip_prefix("0x").unwrap_or(last);
+    // Whatever ends in a number is an address to somebody: 127.1, 0x7f.1, 0177.0.0.1, 2130706433.
+    let is_number = digits.len() < last.len() && digits.bytes().all(|b| b.is_ascii_hexdigit())
+        || last.bytes().all(|b| b.is_ascii_digit());
+    let usual = if is_number {
+        host.parse::<Ipv4Addr>().is_ok()
+    } else {
+        host.len() <= 253 && host.split('.').all(is_label)
+    };
+    if usual { Ok(host) } else { Err(UNUSUAL) }
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix(':')?;
+    let usual = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+    usual.then(|| digits.parse().ok()).flatten()
 }
 
 impl fmt::Display for Origin {
@@ -68,6 +121,8 @@ impl fmt::Display for Origin {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -76,6 +131,8 @@ mod tests {
         assert_eq!(parse("https://Work.Test/api"), Ok("https://work.test".to_owned()));
         assert_eq!(parse("https://work.test:443"), Ok("https://work.test".to_owned()));
         assert_eq!(parse("http://[::1]:8080/x"), Ok("http://[::1]:8080".to_owned()));
+        assert_eq!(parse("https://10.0.0.1"), Ok("https://10.0.0.1".to_owned()));
+        assert_eq!(parse("https://xn--e1afmkfd.test"), Ok("https://xn--e1afmkfd.test".to_owned()));
         for odd in [
             "https://work.test@evil.test/",
             "https://work.test.",
@@ -83,6 +140,23 @@ mod tests {
             "//work.test/x",
             "https://work.test:/",
             "https://work.test:99999/",
+            "https://work.test:0443/",
+            "https://work.test:0/",
+            "https://work.test#@evil.test",
+            "https://work.test\\@evil.test",
+            "https://work\t.test",
+            "https://wоrk.test",
+            "https://work。test",
+            "https://127.1",
+            "https://0x7f.1",
+            "https://2130706433",
+            "https://0177.0.0.1",
+            "https://127.0.0.01",
+            "https://[0:0:0:0:0:0:0:1]",
+            "https://[::1%25lo]",
+            "https://[v1.x]",
+            "https://-work.test",
+            "https://work..test",
         ] {
             assert!(parse(odd).is_err(), "{odd}");
         }
@@ -95,9 +169,26 @@ mod tests {
             ("http://localhost", true),
             ("http://[::1]:1", true),
             ("http://127.0.0.1.evil.test", false),
+            ("http://localhost.evil.test", false),
             ("http://10.0.0.1", false),
         ] {
             assert_eq!(Origin::parse(url).expect("url").is_loopback(), loopback, "{url}");
+        }
+    }
+
+    proptest! {
+        /// D2, D3, D6, D11: however a text is put together, an origin that is read out of it is what the text says, letter
+        /// by letter, and reading it again changes nothing.
+        #[test]
+        fn what_is_read_stands_in_the_text(text in "(https?://)?([a-zA-Z0-9.:@\\\\/\\[\\]%#?_-]|\\PC){0,40}") {
+            if let Ok(origin) = Origin::parse(&text) {
+                let start = text.find("://").expect("a scheme") + 3;
+                let said = text.get(start..start + origin.host.len()).expect("the host");
+                prop_assert!(said.eq_ignore_ascii_case(&origin.host), "{}", said);
+                let next = text.get(start + origin.host.len()..).unwrap_or_default();
+                prop_assert!(next.is_empty() || next.starts_with([':', '/', '?']), "{}", next);
+                prop_assert_eq!(Origin::parse(&origin.to_string()), Ok(origin));
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::Clock;
+use crate::dns::Resolver;
 
 /// Settings of a harness.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Settings {
     /// What waits and lifetimes go by; the machine's own time unless a test skips it.
     #[serde(skip)]
     pub clock: Clock,
+    /// Where the addresses of hosts come from.
+    #[serde(skip)]
+    pub resolver: Resolver,
 }
 
 /// Limits with their defaults. In configuration, times are numbers of seconds.
@@ -64,7 +68,13 @@ pub struct Limits {
     pub response_bytes: u64,
     /// Size of all answers of one action together.
     pub received_bytes: u64,
-    /// Time to resolve a name and connect.
+    /// Time that a request waits for one of them to end. It was not sent when this is over.
+    #[serde(rename = "slot_seconds", deserialize_with = "seconds")]
+    pub slot: Duration,
+    /// Time to find the addresses of a host.
+    #[serde(rename = "dns_seconds", deserialize_with = "seconds")]
+    pub dns: Duration,
+    /// Time to connect to one of them (TCP).
     #[serde(rename = "connect_seconds", deserialize_with = "seconds")]
     pub connect: Duration,
     /// Time to agree on TLS.
@@ -106,6 +116,8 @@ impl Default for Limits {
             request_bytes: 64 << 20,
             response_bytes: 64 << 20,
             received_bytes: 512 << 20,
+            slot: Duration::from_secs(5),
+            dns: Duration::from_secs(3),
             connect: Duration::from_secs(5),
             tls: Duration::from_secs(5),
             // The longest that Databricks keeps a statement's answer back is 50 s; other services are quicker.

@@ -199,6 +199,7 @@ async fn a_private_authority_is_trusted_by_name() {
     let workspace = LocalWorkspace::start(Options { tls: true, ..Options::default() }).unwrap();
     let mut config = service_principal(&workspace, &workspace.token_url());
     config.allow_http_loopback = false;
+    config.allow_private_addresses = true;
     let harness = harness();
     let call = || connector_tests::call("getCurrentUser", &json!({}));
     let stop = host_harness::CancellationToken::new;

@@ -20,6 +20,7 @@ impl From<Description> for catalog::Description {
             actions: description.actions.into_iter().map(Into::into).collect(),
             choices: description.choices.into_iter().map(Into::into).collect(),
             triggers: Vec::new(),
+            credential_endpoints: description.credential_endpoints.iter().map(endpoint).collect(),
         }
     }
 }

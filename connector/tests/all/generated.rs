@@ -124,6 +124,7 @@ fn catalog(description: &Description) -> Value {
         "description": description.description, "version": description.version,
         "connection_test": description.connection_test,
         "connections": connections, "actions": actions, "choices": choices,
+        "credential_endpoints": endpoints(description.credential_endpoints),
     })
 }
 

@@ -19,6 +19,11 @@ pub struct Definition {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) allow_http_loopback: bool,
     pub(super) allow_hosts: Vec<String>,
+    pub(super) allow_private_addresses: bool,
+    pub(super) allow_credential_endpoints: bool,
+    pub(super) allow_actions: Option<Vec<String>>,
+    pub(super) read_only: bool,
+    pub(super) deny_paths: Vec<String>,
 }
 
 /// Where a connection is written down.
@@ -50,6 +55,24 @@ pub struct Listed {
 }
 
 impl Definition {
+    /// A connection that says nothing yet but its name.
+    pub(super) fn new(name: &str, source: Source) -> Self {
+        Self {
+            name: name.to_owned(),
+            connection_type: String::new(),
+            source,
+            fields: BTreeMap::new(),
+            ca_file: None,
+            allow_http_loopback: false,
+            allow_hosts: Vec::new(),
+            allow_private_addresses: false,
+            allow_credential_endpoints: false,
+            allow_actions: None,
+            read_only: false,
+            deny_paths: Vec::new(),
+        }
+    }
+
     /// The connection that a variable or a profile makes; the message says why there is none.
     pub(super) fn from_attributes(
         name: &str,
@@ -58,13 +81,9 @@ impl Definition {
     ) -> Result<Self, String> {
         let mapped = databricks_env::map(attributes)?;
         Ok(Self {
-            name: name.to_owned(),
             connection_type: mapped.connection_type.to_owned(),
-            source,
             fields: mapped.fields,
-            ca_file: None,
-            allow_http_loopback: false,
-            allow_hosts: Vec::new(),
+            ..Self::new(name, source)
         })
     }
 

@@ -1,6 +1,5 @@
 //! The connections file: one TOML table per connection, and a table `settings` for the harness itself.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::value::Value;
@@ -15,7 +14,22 @@ const TYPE: &str = "type";
 const CA_FILE: &str = "ca_file";
 const ALLOW_HTTP_LOOPBACK: &str = "allow_http_loopback";
 const ALLOW_HOSTS: &str = "allow_hosts";
-const OURS: &[&str] = &[TYPE, CA_FILE, ALLOW_HTTP_LOOPBACK, ALLOW_HOSTS];
+const ALLOW_PRIVATE_ADDRESSES: &str = "allow_private_addresses";
+const ALLOW_CREDENTIAL_ENDPOINTS: &str = "allow_credential_endpoints";
+const ALLOW_ACTIONS: &str = "allow_actions";
+const READ_ONLY: &str = "read_only";
+const DENY_PATHS: &str = "deny_paths";
+const OURS: &[&str] = &[
+    TYPE,
+    CA_FILE,
+    ALLOW_HTTP_LOOPBACK,
+    ALLOW_HOSTS,
+    ALLOW_PRIVATE_ADDRESSES,
+    ALLOW_CREDENTIAL_ENDPOINTS,
+    ALLOW_ACTIONS,
+    READ_ONLY,
+    DENY_PATHS,
+];
 
 /// What a connections file says.
 #[derive(Debug, Default)]
@@ -69,7 +83,7 @@ impl Reader<'_> {
             if name == SETTINGS {
                 (file.default, file.settings) = self.settings(table)?;
             } else {
-                file.connections.push(self.connection(name, table)?);
+                file.connections.push(self.connection(&name, table)?);
             }
         }
         Ok(file)
@@ -89,21 +103,13 @@ impl Reader<'_> {
         Ok((default, Settings { cache_dir, ..settings }))
     }
 
-    fn connection(&self, name: String, table: toml::Table) -> Result<Definition, ConfigError> {
+    fn connection(&self, name: &str, table: toml::Table) -> Result<Definition, ConfigError> {
         if name == super::ENVIRONMENT || name.starts_with(super::PROFILE_PREFIX) {
             return Err(self.error(format!(
                 "connection {name}: this name stands for what the official tools are set up with; choose another"
             )));
         }
-        let mut definition = Definition {
-            connection_type: String::new(),
-            source: Source::File(self.path.to_owned()),
-            fields: BTreeMap::new(),
-            ca_file: None,
-            allow_http_loopback: false,
-            allow_hosts: Vec::new(),
-            name,
-        };
+        let mut definition = Definition::new(name, Source::File(self.path.to_owned()));
         for (key, value) in table {
             self.entry(&mut definition, &key, value).map_err(|why| {
                 self.error(format!("connection {}, {key}: {why}", definition.name))
@@ -128,11 +134,17 @@ impl Reader<'_> {
                 definition.ca_file = Some(self.resolve_path(Path::new(&text)));
             }
             (CA_FILE, _) => return Err("expected the path of a PEM file, in quotes".to_owned()),
-            (ALLOW_HTTP_LOOPBACK, toml::Value::Boolean(flag)) => {
-                definition.allow_http_loopback = flag;
+            (ALLOW_HTTP_LOOPBACK, value) => definition.allow_http_loopback = flag(&value)?,
+            (ALLOW_HOSTS, value) => definition.allow_hosts = texts(value, "host names")?,
+            (ALLOW_PRIVATE_ADDRESSES, value) => definition.allow_private_addresses = flag(&value)?,
+            (ALLOW_CREDENTIAL_ENDPOINTS, value) => {
+                definition.allow_credential_endpoints = flag(&value)?;
             }
-            (ALLOW_HTTP_LOOPBACK, _) => return Err("expected true or false".to_owned()),
-            (ALLOW_HOSTS, value) => definition.allow_hosts = hosts(value)?,
+            (ALLOW_ACTIONS, value) => {
+                definition.allow_actions = Some(texts(value, "action keys")?);
+            }
+            (READ_ONLY, value) => definition.read_only = flag(&value)?,
+            (DENY_PATHS, value) => definition.deny_paths = texts(value, "paths")?,
             (key, value) => {
                 if let Some(ours) = meant(key) {
                     return Err(format!("unknown key; did you mean {ours}?"));
@@ -164,8 +176,12 @@ impl Reader<'_> {
     }
 }
 
-fn hosts(value: toml::Value) -> Result<Vec<String>, String> {
-    let wrong = || "expected a list of host names, each in quotes".to_owned();
+fn flag(value: &toml::Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "expected true or false".to_owned())
+}
+
+fn texts(value: toml::Value, what: &str) -> Result<Vec<String>, String> {
+    let wrong = || format!("expected a list of {what}, each in quotes");
     let toml::Value::Array(values) = value else { return Err(wrong()) };
     let texts = values.into_iter().map(|value| match value {
         toml::Value::String(text) if !text.is_empty() => Ok(text),
@@ -208,11 +224,16 @@ mod tests {
             apiKey = "env:TOKEN"
             ca_file = "ca.pem"
             allow_hosts = ["files.test"]
+            allow_actions = ["getCluster", "runSql"]
+            deny_paths = ["/api/2.0/secrets/*"]
+            read_only = true
 
             [dev]
             type = "workspaceServicePrincipal"
             ca_file = "~/ca.pem"
             allow_http_loopback = true
+            allow_private_addresses = true
+            allow_credential_endpoints = true
             "#,
         )
         .unwrap();
@@ -223,18 +244,32 @@ mod tests {
         assert_eq!(dev.ca_file.as_deref(), Some(Path::new("/home/u/ca.pem")));
         assert_eq!(prod.allow_hosts, ["files.test"]);
         assert!(dev.allow_http_loopback && !prod.allow_http_loopback);
+        assert_eq!(
+            prod.allow_actions.as_deref(),
+            Some(["getCluster", "runSql"].map(str::to_owned).as_slice())
+        );
+        assert_eq!(prod.deny_paths, ["/api/2.0/secrets/*"]);
+        assert!(
+            prod.read_only && !prod.allow_private_addresses && !prod.allow_credential_endpoints
+        );
+        assert!(dev.allow_private_addresses && dev.allow_credential_endpoints && !dev.read_only);
+        assert_eq!((&dev.allow_actions, dev.deny_paths.len()), (&None, 0));
     }
 
     #[test]
     fn settings_are_not_a_connection() {
         let file = read(
-            "[settings]\nconnection = 'prod'\ncache_dir = 'cache'\n[settings.limits]\nmemory_bytes = 1024\n",
+            "[settings]\nconnection = 'prod'\ncache_dir = 'cache'\n[settings.limits]\nmemory_bytes = 1024\n\
+             dns_seconds = 1\nconnect_seconds = 2\ntls_seconds = 0.5\nslot_seconds = 4\n",
         )
         .unwrap();
         assert!(file.connections.is_empty());
         assert_eq!(file.default.as_deref(), Some("prod"));
         assert_eq!(file.settings.cache_dir.as_deref(), Some(Path::new("/etc/h/cache")));
-        assert_eq!(file.settings.limits.memory_bytes, 1024);
+        let limits = file.settings.limits;
+        assert_eq!(limits.memory_bytes, 1024);
+        let times = [limits.dns, limits.connect, limits.tls, limits.slot];
+        assert_eq!(times.map(|time| time.as_millis()), [1000, 2000, 500, 4000]);
     }
 
     #[test]
@@ -261,6 +296,15 @@ mod tests {
             (
                 "[p]\ntype = 't'\nallow_http_loopback = 'yes'",
                 "connection p, allow_http_loopback: expected true or false",
+            ),
+            ("[p]\ntype = 't'\nread_only = 1", "connection p, read_only: expected true or false"),
+            (
+                "[p]\ntype = 't'\nreadOnly = true",
+                "connection p, readOnly: unknown key; did you mean read_only?",
+            ),
+            (
+                "[p]\ntype = 't'\nallow_actions = ['']",
+                "connection p, allow_actions: expected a list of action keys, each in quotes",
             ),
             (
                 "host = 'h'",

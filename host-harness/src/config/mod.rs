@@ -118,6 +118,11 @@ impl Configuration {
             ca_file: definition.ca_file.clone(),
             allow_http_loopback: definition.allow_http_loopback,
             allow_hosts: definition.allow_hosts.clone(),
+            allow_private_addresses: definition.allow_private_addresses,
+            allow_credential_endpoints: definition.allow_credential_endpoints,
+            allow_actions: definition.allow_actions.clone(),
+            read_only: definition.read_only,
+            deny_paths: definition.deny_paths.clone(),
         })
     }
 

@@ -102,6 +102,7 @@ async fn connections_are_kept_between_calls() {
     assert_eq!((server.requests().len(), server.connections()), (20, 1));
 }
 
+/// D19: what the service repeats of the credentials does not reach the guest.
 #[tokio::test]
 async fn echoed_credentials_are_overwritten_wherever_they_are_split() {
     for split in 0..=TOKEN.len() {

@@ -49,6 +49,7 @@ fn a_component_of_another_world_lacks_exports() {
     assert!(message.contains("lacks integration:connector/catalog@0.1.x"), "{message}");
 }
 
+/// D24: a component that wants sockets, files or anything else of its own is refused before it runs.
 #[test]
 fn an_import_beyond_wasi_http_is_refused() {
     for name in

@@ -6,13 +6,18 @@
     reason = "a test that panics is a test that failed"
 )]
 
+mod attacks;
 mod cli;
 mod connections;
+mod dialing;
 mod egress;
 mod fixtures;
 mod limits;
+mod links;
 mod load;
+mod names;
 mod retries;
+mod rules;
 mod server;
 mod steps;
 mod tls;

@@ -34,7 +34,7 @@ struct Guest;
 
 const ACTIONS: &[&str] = &[
     "echo", "get", "read", "wait", "emit", "log", "loop", "bomb", "panic", "recurse", "flood",
-    "handles",
+    "handles", "send", "follow", "write",
 ];
 
 impl catalog::Guest for Guest {
@@ -47,24 +47,38 @@ impl catalog::Guest for Guest {
         };
         let schema =
             |properties: Json| json!({"type": "object", "properties": properties}).to_string();
+        let declared = vec![
+            endpoint("GET", "/api/one/{id}", catalog::RetryClass::Manual),
+            endpoint("*", "/api/any/*", catalog::RetryClass::Manual),
+            endpoint("*", "/api/safe/*", catalog::RetryClass::Safe),
+            endpoint("*", "/api/keyed/*", catalog::RetryClass::Keyed),
+            endpoint("*", "/api/convergent/*", catalog::RetryClass::Convergent),
+            endpoint("*", "/api/reconcile/*", catalog::RetryClass::Reconcile),
+            endpoint("*", "/api/never/*", catalog::RetryClass::Never),
+        ];
         let action = |key: &&str| catalog::Action {
             key: (*key).into(),
             label: (*key).into(),
             description: String::new(),
             group: "Tests".into(),
-            effect: catalog::Effect::Reads,
+            effect: match *key {
+                "write" => catalog::Effect::Writes,
+                _ => catalog::Effect::Reads,
+            },
             input_schema: schema(json!({})),
             output_schema: "{}".into(),
             example: json!({"input": {}, "output": {}}).to_string(),
-            endpoints: vec![
-                endpoint("GET", "/api/one/{id}", catalog::RetryClass::Manual),
-                endpoint("*", "/api/any/*", catalog::RetryClass::Manual),
-                endpoint("*", "/api/safe/*", catalog::RetryClass::Safe),
-                endpoint("*", "/api/keyed/*", catalog::RetryClass::Keyed),
-                endpoint("*", "/api/convergent/*", catalog::RetryClass::Convergent),
-                endpoint("*", "/api/reconcile/*", catalog::RetryClass::Reconcile),
-                endpoint("*", "/api/never/*", catalog::RetryClass::Never),
-            ],
+            endpoints: match *key {
+                "write" => vec![endpoint("POST", "/api/one/{id}", catalog::RetryClass::Never)],
+                "follow" => vec![
+                    endpoint("GET", "/api/one/{id}", catalog::RetryClass::Safe),
+                    catalog::Endpoint {
+                        audience: catalog::Audience::SignedLink,
+                        ..endpoint("GET", "link", catalog::RetryClass::Safe)
+                    },
+                ],
+                _ => declared.clone(),
+            },
         };
         let connection = |key: &str, scheme, secret: &str, properties| catalog::ConnectionType {
             key: key.into(),
@@ -108,6 +122,11 @@ impl catalog::Guest for Guest {
                 endpoints: vec![],
             }],
             triggers: vec![],
+            credential_endpoints: vec![endpoint(
+                "*",
+                "/api/{version}/tokens/*",
+                catalog::RetryClass::Never,
+            )],
         }
     }
 
@@ -136,7 +155,9 @@ impl actions::Guest for Guest {
     fn start(invocation: Invocation) -> Result<Step, Error> {
         match invocation.action.as_str() {
             "echo" => done(invocation.input),
-            "get" => get(&input(&invocation)),
+            "get" | "write" => get(&input(&invocation)),
+            "send" => send(&input(&invocation)),
+            "follow" => follow(&invocation),
             "read" => read(&input(&invocation)),
             "wait" | "emit" => waiting(&invocation, 1),
             "log" => {
@@ -166,6 +187,9 @@ impl actions::Guest for Guest {
     }
 
     fn resume(invocation: Invocation, state: String) -> Result<Step, Error> {
+        if invocation.action == "follow" {
+            return get(&input(&invocation)["then"]);
+        }
         let step: u64 = state.parse().expect("the state is a number");
         if step < input(&invocation)["steps"].as_u64().unwrap_or(3) {
             return waiting(&invocation, step + 1);
@@ -253,6 +277,55 @@ fn get(input: &Json) -> Result<Step, Error> {
     }
     let body = String::from_utf8_lossy(&body);
     done(json!({"status": status, "headers": headers, "body": body}).to_string())
+}
+
+/// Requests the URLs of its input, and in the next step what it is to do `then`.
+fn follow(invocation: &Invocation) -> Result<Step, Error> {
+    let input = input(invocation);
+    if input["urls"].is_null() {
+        get(&input)?;
+    }
+    for url in input["urls"].as_array().into_iter().flatten() {
+        get(&json!({ "url": url }))?;
+    }
+    waiting(invocation, 1)
+}
+
+/// Makes a request of parts that nobody has looked at: waki and the `http` crate would refuse many.
+fn send(input: &Json) -> Result<Step, Error> {
+    use waki::bindings::wasi::http::outgoing_handler::handle;
+    use waki::bindings::wasi::http::types::{Fields, Method, OutgoingRequest, Scheme};
+
+    let text = |key: &str| input[key].as_str().unwrap_or_default();
+    let unsayable = |what: &str| failed(ErrorKind::InvalidInput, format!("cannot say the {what}"));
+    let fields = Fields::new();
+    for pair in input["headers"].as_array().into_iter().flatten() {
+        let (name, value) = (pair[0].as_str().expect("a name"), pair[1].as_str().expect("a value"));
+        fields
+            .append(&name.to_owned(), &value.as_bytes().to_vec())
+            .map_err(|error| failed(ErrorKind::InvalidInput, format!("header: {error:?}")))?;
+    }
+    let request = OutgoingRequest::new(fields);
+    let method = match text("method") {
+        "" | "GET" => Method::Get,
+        "TRACE" => Method::Trace,
+        "CONNECT" => Method::Connect,
+        other => Method::Other(other.to_owned()),
+    };
+    let scheme = match text("scheme") {
+        "https" => Scheme::Https,
+        "http" => Scheme::Http,
+        other => Scheme::Other(other.to_owned()),
+    };
+    request.set_method(&method).map_err(|()| unsayable("method"))?;
+    request.set_scheme(Some(&scheme)).map_err(|()| unsayable("scheme"))?;
+    request.set_authority(Some(text("authority"))).map_err(|()| unsayable("authority"))?;
+    request.set_path_with_query(Some(text("path"))).map_err(|()| unsayable("path"))?;
+    let answer = handle(request, None).map_err(|code| unsent(&code.into()))?;
+    answer.subscribe().block();
+    let answer =
+        answer.get().expect("ready").expect("taken once").map_err(|code| unsent(&code.into()))?;
+    done(json!({ "status": answer.status() }).to_string())
 }
 
 fn unsent(error: &anyhow::Error) -> Error {

@@ -78,6 +78,8 @@ fn contains(content: &[u8], needle: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn field(name: &str, content: &str) -> Part {
@@ -104,6 +106,7 @@ mod tests {
         assert_eq!(String::from_utf8(form.body).unwrap(), expected);
     }
 
+    /// D22: names of fields and files are quoted, whatever they hold.
     #[test]
     fn names_cannot_add_headers_or_parts() {
         let parts = [file("a\"; x=\"", "b\r\nContent-Type: evil\r\n\r\n", b"")];
@@ -114,6 +117,27 @@ mod tests {
         assert_eq!(text.matches("\r\nContent-Type:").count(), 1);
     }
 
+    proptest! {
+        /// D22: a form has the parts that were put into it, whatever their names and contents hold.
+        #[test]
+        fn parts_stay_apart(name in "\\PC{0,12}|[\"\\r\\n;=-]{0,8}", content in "(--form-1-0|\\r\\n|-|\\PC){0,12}") {
+            let parts = [file(&name, &name, content.as_bytes()), field(&name, &content)];
+            let form = encode(&parts, "1");
+            let boundary = form.content_type.rsplit('=').next().unwrap();
+            let text = String::from_utf8(form.body).unwrap();
+            let pieces: Vec<&str> = text.split(&format!("--{boundary}")).collect();
+            prop_assert_eq!((pieces.len(), pieces[0], pieces[3]), (4, "", "--\r\n"));
+            for piece in &pieces[1..3] {
+                let (head, body) = piece.split_once("\r\n\r\n").unwrap();
+                prop_assert_eq!(body.strip_suffix("\r\n"), Some(content.as_str()));
+                let lines: Vec<&str> = head.split("\r\n").skip(1).collect();
+                prop_assert!(lines[0].starts_with("Content-Disposition: form-data; name=\""), "{}", head);
+                prop_assert!(lines.len() <= 2 && !lines.concat().contains(['\r', '\n']), "{}", head);
+            }
+        }
+    }
+
+    /// D22: the boundary is one that no part holds.
     #[test]
     fn boundary_is_not_in_the_content() {
         let parts = [field("a", "--form-id-0\r\n"), file("b", "b", b"\xffform-id-1\x00")];

@@ -91,8 +91,10 @@ fn scalar(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     fn fields(value: Value) -> Map<String, Value> {
         let Value::Object(fields) = value else { panic!("{value} is no object") };
@@ -104,6 +106,31 @@ mod tests {
         let mut input = fields(json!({ "id": "a/b c%ü", "other": 1 }));
         assert_eq!(fill("/w/{id}/start", &mut input).unwrap(), "/w/a%2Fb%20c%25%C3%BC/start");
         assert_eq!(input, fields(json!({ "other": 1 })));
+    }
+
+    proptest! {
+        /// D15: whatever an id is, it is one segment of the path and one value of the query, and reads back as it was.
+        #[test]
+        fn values_stay_in_their_place(id in "\\PC{0,20}|[./%25;?#&=\\\\ \\r\\n\\x00]{0,8}") {
+            let mut input = fields(json!({ "id": id, "q": id }));
+            if let Ok(path) = fill("/w/{id}/start", &mut input) {
+                let segments: Vec<&str> = path.split('/').collect();
+                prop_assert_eq!((segments.len(), segments[1], segments[3]), (4, "w", "start"));
+                prop_assert!(decoded(segments[2]) == id, "{}", path);
+                prop_assert!(!path.contains(['?', '#', ';', '\\']) && path.is_ascii(), "{}", path);
+            } else {
+                prop_assert!(["", ".", ".."].contains(&id.as_str()), "{}", id);
+            }
+            let mut url = "https://x.test/api".to_owned();
+            append_query(&mut url, &query_pairs(&fields(json!({ "q": id }))));
+            let value = url.strip_prefix("https://x.test/api?q=").expect("one pair");
+            prop_assert!(!value.contains(['&', '=', '#', '?']), "{}", url);
+            prop_assert_eq!(decoded(value), id);
+        }
+    }
+
+    fn decoded(text: &str) -> String {
+        percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned()
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl RawRequest {
         let query: Vec<_> =
             entries(self.query_params).map(|(key, Text(value))| (key, value)).collect();
         url::append_query(&mut url, &query);
+        target::check_query(&url)?;
         let content = content(
             self.data,
             self.form_data,
@@ -180,5 +181,27 @@ fn add_defaults(headers: &mut Vec<(String, String)>, expected: ResponseType, con
     add("accept", accept);
     if let Some(content_type) = &content.content_type {
         add("content-type", content_type);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// D13, D14: a header that passes is a token with a value on one line; no other is too odd to be refused.
+        #[test]
+        fn headers_are_on_one_line(name in "\\PC{0,10}|[a-zA-Z-]{1,8}", value in "\\PC{0,10}|[\\x00-\\x7f]{0,10}") {
+            let list = Some(List(vec![(name, Text(value))]));
+            match typed_headers(list) {
+                Ok(headers) => for (name, value) in headers {
+                    prop_assert!(!value.contains(['\r', '\n', '\0']), "{:?}", value);
+                    prop_assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'), "{}", name);
+                },
+                Err(error) => prop_assert!(error.message.starts_with("input headers: "), "{}", error),
+            }
+        }
     }
 }

@@ -119,6 +119,21 @@ fn check_path(path_and_query: &str) -> Result<(), Error> {
     if leaves { Err(refused("the path may not hold . or .. segments")) } else { Ok(()) }
 }
 
+/// Refuses a token in the query, which servers and proxies write into their logs (RFC 6750, 5.3).
+pub(super) fn check_query(url: &str) -> Result<(), Error> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    for pair in query.split('&') {
+        let name = percent_decode_str(pair.split('=').next().unwrap_or_default());
+        let name = name.decode_utf8_lossy().to_ascii_lowercase();
+        if name == "access_token" || name == "token" {
+            return Err(refused(format!(
+                "{name} in the query would put a token into logs; leave it out, the connection authorizes the request"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn refused(why: impl std::fmt::Display) -> Error {
     Error::input("url", why)
 }
@@ -170,6 +185,18 @@ mod tests {
         ];
         for (typed, expected) in table {
             assert_eq!(full_url(ORIGIN, typed).unwrap(), expected, "{typed}");
+        }
+    }
+
+    #[test]
+    fn tokens_stay_out_of_the_query() {
+        for query in ["token=x", "a=b&access_token=x", "Access%5FToken=x", "TOKEN", "token="] {
+            let error = check_query(&format!("{ORIGIN}/api/2.0/a?{query}")).unwrap_err();
+            assert!(error.message.contains("would put a token into logs"), "{query}: {error}");
+            assert_eq!((error.kind, error.delivery), (ErrorKind::InvalidInput, Delivery::NotSent));
+        }
+        for query in ["", "?page_token=x", "?a=token", "?a=b&token_type=x"] {
+            assert!(check_query(&format!("{ORIGIN}/api/2.0/a{query}")).is_ok(), "{query}");
         }
     }
 

@@ -73,6 +73,24 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// D23: the variables that send other programs through a proxy change nothing here: a proxy would see the token.
+#[test]
+fn proxies_of_the_environment_are_not_used() {
+    let shell = Shell::new();
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let mut command = shell.command(&["run", "getCurrentUser", "--connection", "local"]);
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+    {
+        command.env(name, &url);
+    }
+    let output = command.env_remove("no_proxy").env_remove("NO_PROXY").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(shell.workspace.requests().len(), 1);
+    assert!(proxy.accept().is_err(), "the proxy was called");
+}
+
 #[test]
 fn results_go_to_standard_output() {
     let shell = Shell::new();

@@ -26,6 +26,7 @@ use wasmtime_wasi_http::Error as WasiError;
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::settings::Limits;
+use crate::wire::{Stale, Stuck, Wire};
 
 pub(crate) type Client = legacy::Client<Dialer, Payload>;
 
@@ -45,25 +46,25 @@ pub(crate) fn new(trust: &Trust<'_>, limits: &Limits) -> Result<Client, Error> {
     let mut tcp = HttpConnector::new_with_resolver(Resolver);
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    // What the system holds of a request counts as sent; the less that is, the sooner it shows that nobody reads.
+    tcp.set_send_buffer_size(Some(256 << 10));
     tcp.set_connect_timeout(Some(limits.connect));
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(tls(trust)?)
         .https_or_http()
-        .enable_all_versions()
+        .enable_http1()
         .wrap_connector(tcp);
-    let dialer = Dialer { https, limit: limits.connect + limits.tls };
+    let (limit, write_idle) = (limits.connect + limits.tls, limits.write_idle);
+    let dialer = Dialer { https, limit, write_idle };
     Ok(legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         // As many as may be in use, or a burst would close and open connections all the time.
         .pool_max_idle_per_host(limits.concurrent_requests)
-        .http1_max_headers(100)
-        // What is read ahead of the guest is memory that comes on top of the answer's own.
-        .http1_max_buf_size(64 << 10)
-        .http2_max_header_list_size(64 << 10)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .http2_adaptive_window(true)
+        .http1_max_headers(limits.response_headers)
+        // Also what is read ahead of the guest, which is memory that comes on top of the answer's own. hyper takes no less.
+        .http1_max_buf_size(limits.response_head_bytes.max(8 << 10))
         .build(dialer))
 }
 
@@ -105,13 +106,14 @@ fn roots(path: &Path) -> Result<RootCertStore, String> {
 pub(crate) struct Dialer {
     https: HttpsConnector<HttpConnector<Resolver>>,
     limit: Duration,
+    write_idle: Duration,
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 impl Service<Uri> for Dialer {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Wire<MaybeHttpsStream<TokioIo<TcpStream>>>;
     type Error = BoxError;
     type Future = BoxFuture<Result<Self::Response, BoxError>>;
 
@@ -121,8 +123,12 @@ impl Service<Uri> for Dialer {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dial = tokio::time::timeout(self.limit, self.https.call(uri));
+        let write_idle = self.write_idle;
         Box::pin(async move {
-            dial.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            let dialed = dial.await;
+            let socket =
+                dialed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
+            Ok(Wire::new(socket, write_idle))
         })
     }
 }
@@ -164,6 +170,7 @@ impl Service<Name> for Resolver {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: WasiError,
+    pub(crate) kind: ErrorKind,
     /// No byte of the request was sent.
     pub(crate) unsent: bool,
     pub(crate) reason: String,
@@ -172,27 +179,41 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn of(error: &legacy::Error) -> Self {
         let unsent = error.is_connect();
-        let mut next: Option<&(dyn StdError + 'static)> = Some(error);
         let mut last = String::new();
-        while let Some(error) = next {
+        for error in causes(error) {
             if let Some(failure) = known(error, unsent) {
                 return failure;
             }
             last = error.to_string();
-            next = match error.downcast_ref::<io::Error>() {
-                // `source` of an io::Error skips the error that it wraps.
-                Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-                None => error.source(),
-            };
         }
         let code =
             if unsent { WasiError::DestinationUnavailable } else { WasiError::HttpProtocolError };
-        Self { code, unsent, reason: last }
+        Self { code, kind: ErrorKind::Unavailable, unsent, reason: last }
     }
 }
 
+/// Whether a request went to a connection that was over before it was sent.
+pub(crate) fn is_stale(error: &legacy::Error) -> bool {
+    causes(error).any(|error| error.is::<Stale>())
+}
+
+/// An error, what caused it, and so on.
+fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'e (dyn StdError + 'static) = *error;
+        match error.downcast_ref::<io::Error>() {
+            // `source` of an io::Error skips the error that it wraps.
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
 fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<Failure> {
-    let failure = |code, reason: String| Some(Failure { code, unsent, reason });
+    let failure =
+        |code, reason: String| Some(Failure { code, kind: ErrorKind::Unavailable, unsent, reason });
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return match tls {
             rustls::Error::InvalidCertificate(why) => failure(
@@ -207,6 +228,21 @@ fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<Failure> {
     if let Some(name) = error.downcast_ref::<UnknownName>() {
         let code = WasiError::DnsError { rcode: Some(name.0.to_string()), info_code: None };
         return failure(code, name.to_string());
+    }
+    if let Some(stuck) = error.downcast_ref::<Stuck>() {
+        let failed = failure(WasiError::ConnectionWriteTimeout, stuck.to_string());
+        return failed.map(|failed| Failure { kind: ErrorKind::Timeout, ..failed });
+    }
+    if let Some(hyper) = error.downcast_ref::<hyper::Error>()
+        && hyper.is_parse()
+    {
+        let reason = if hyper.is_parse_too_large() {
+            "the answer's headers are too many or too large".to_owned()
+        } else {
+            format!("the answer is not HTTP as it should be: {hyper}")
+        };
+        let failed = failure(WasiError::HttpProtocolError, reason);
+        return failed.map(|failed| Failure { kind: ErrorKind::Protocol, ..failed });
     }
     if let Some(hyper) = error.downcast_ref::<hyper::Error>()
         && (hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled())

@@ -29,7 +29,8 @@ const UNPROVEN: Duration = Duration::from_millis(50);
 pub(crate) enum Outcome {
     /// No byte of the request was sent.
     Unsent,
-    /// It was not sent, and trying again changes nothing: a certificate that is not trusted, an address that is not allowed.
+    /// Trying again changes nothing: a certificate that is not trusted, an address that is not allowed, an answer that is not
+    /// HTTP as it should be.
     Hopeless,
     /// It may have been carried out; there was no answer.
     Lost,

@@ -14,4 +14,5 @@ mod process;
 mod raw_request;
 mod retries;
 mod sql;
+mod transport;
 mod warehouses;

@@ -17,3 +17,4 @@ mod server;
 mod steps;
 mod tls;
 mod tokens;
+mod transport;

@@ -20,24 +20,32 @@ pub(crate) fn run() -> Result<()> {
 /// The peak of one command, started by a process of its own: a child's peak is never less than that of the process which
 /// started it, and this one has a workspace in it.
 pub(crate) fn peak_of(command: &[String]) -> Result<u64> {
+    let (peak, code) = peak_and_code(command)?;
+    ensure!(code == 0, "the measured command failed: {}", command.join(" "));
+    Ok(peak)
+}
+
+/// The peak of a command that may fail, and its exit code.
+pub(crate) fn peak_and_code(command: &[String]) -> Result<(u64, i32)> {
     let output = Command::new(std::env::current_exe()?)
         .arg("--peak-of")
         .args(command)
         .stderr(Stdio::inherit())
         .output()
         .context("could not start the measuring process")?;
-    ensure!(output.status.success(), "the measured command failed: {}", command.join(" "));
+    ensure!(output.status.success(), "the measuring process failed on {}", command.join(" "));
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().context("the measuring process printed no number")
+    let (peak, code) = text.trim().split_once(' ').context("it printed no two numbers")?;
+    Ok((peak.parse()?, code.parse()?))
 }
 
-/// Runs a command with its output thrown away and prints its peak memory in KiB.
+/// Runs a command with its output thrown away and prints its peak memory in KiB and its exit code.
 #[expect(clippy::print_stdout, reason = "the figure is what the parent process reads")]
 pub(crate) fn print_peak_of(command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("no command")?;
     let ended = Command::new(program).args(arguments).stdout(Stdio::null()).spawn()?.wait4()?;
-    ensure!(ended.status.success(), "{program} ended with {}", ended.status);
-    println!("{}", ended.rusage.maxrss >> 10);
+    let code = ended.status.code().context("it was killed")?;
+    println!("{} {code}", ended.rusage.maxrss >> 10);
     Ok(())
 }
 

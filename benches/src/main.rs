@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod bombs;
 mod child;
 mod cold_start;
+mod deadlines;
 mod figures;
 mod fresh_clone;
 mod get_cluster;
@@ -14,6 +16,7 @@ mod python;
 mod retries;
 mod rig;
 mod size;
+mod soak;
 mod tokens;
 
 use anyhow::{Result, bail};
@@ -51,7 +54,12 @@ const ALL: &[Benchmark] = &[
         "token requests of many callers, and how soon wrong credentials are told",
         tokens::run,
     ),
+    ("deadlines", "by how much calls outlast their limits, at the worst", deadlines::run),
+    ("bombs", "peak memory of answers that are larger than what is taken", bombs::run),
 ];
+
+/// Takes as long as it is told to.
+const SOAK: &str = "soak";
 
 /// Too long to run with the others, so only by its name.
 const LONG: Benchmark = (
@@ -65,6 +73,9 @@ const LONG: Benchmark = (
 struct Arguments {
     /// Which one; all but the long ones when absent; `list` names them.
     name: Option<String>,
+    /// How long `soak` goes on.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
     /// Runs a program and prints its peak memory in KiB, for the benchmarks themselves.
     #[arg(long, num_args = 1.., hide = true, allow_hyphen_values = true)]
     peak_of: Option<Vec<String>>,
@@ -88,6 +99,7 @@ fn main() -> Result<()> {
             list();
             Ok(())
         }
+        Some(SOAK) => soak::run(arguments.seconds),
         Some(name) => match ALL.iter().chain([&LONG]).find(|(known, _, _)| *known == name) {
             Some((_, _, run)) => run(),
             None => bail!("there is no benchmark {name}; `list` names them"),
@@ -100,4 +112,5 @@ fn list() {
     for (name, what, _) in ALL.iter().chain([&LONG]) {
         println!("{name:<12} {what}");
     }
+    println!("{SOAK:<12} what is left over after many calls of which most go wrong (--seconds)");
 }

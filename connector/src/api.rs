@@ -38,7 +38,7 @@ impl Api<'_> {
         let request = request(&self.workspace.origin, endpoint, fields)?;
         let response = self.send(&request).map_err(|e| judged(endpoint.retry, e))?;
         if response.is_success() {
-            return Ok(response);
+            return whole(endpoint, response);
         }
         Err(judged(endpoint.retry, crate::api_error::read(&request, &response)))
     }
@@ -57,7 +57,7 @@ impl Api<'_> {
         if text.is_empty() {
             return Ok("{}".to_owned());
         }
-        serde_json::from_str::<IgnoredAny>(&text).map_err(|e| not_json(&text, &e))?;
+        check_json(&text)?;
         Ok(text)
     }
 
@@ -77,6 +77,20 @@ impl Api<'_> {
         }
         Ok(self.transport.send(request)?)
     }
+}
+
+/// A successful answer that can hold what was asked for: what is read is never empty, and nothing is asked for in parts.
+fn whole(endpoint: &Endpoint, response: Response) -> Result<Response, Error> {
+    let what = match response.status {
+        206 => "a part",
+        _ if endpoint.method == "GET" && response.body.is_empty() => "nothing",
+        _ => return Ok(response),
+    };
+    let error = Error::protocol(format!(
+        "Databricks answered with {what} (status {}) where JSON was expected; a proxy may stand between",
+        response.status
+    ));
+    Err(lost(endpoint, error))
 }
 
 /// What an input is to an endpoint. All that is generic over inputs ends here, so that the component has the rest once.
@@ -125,7 +139,11 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
 }
 
 fn senseless(endpoint: &Endpoint, json: &str, why: &serde_json::Error) -> Error {
-    let mut error = not_json(json, why);
+    lost(endpoint, not_json(json, why))
+}
+
+/// What an error is for a request whose answer is lost with what it said.
+fn lost(endpoint: &Endpoint, mut error: Error) -> Error {
     if endpoint.retry.is_fragile() {
         error.delivery = Delivery::Unknown;
     }
@@ -145,6 +163,46 @@ pub(crate) fn judged(retry: Retry, mut error: Error) -> Error {
         );
     }
     error
+}
+
+/// The depth from which on JSON is not taken, by serde_json too: what reads a result further on may recurse.
+const TOO_DEEP: usize = 128;
+
+/// Makes sure that text is complete JSON and not nested too deep.
+pub(crate) fn check_json(text: &str) -> Result<(), Error> {
+    serde_json::from_str::<IgnoredAny>(text).map_err(|e| not_json(text, &e))?;
+    check_depth(text)
+}
+
+/// Makes sure that JSON is not nested too deep.
+pub(crate) fn check_depth(json: &str) -> Result<(), Error> {
+    if !is_too_deep(json) {
+        return Ok(());
+    }
+    Err(Error::protocol(format!(
+        "the answer of Databricks is nested {TOO_DEEP} levels deep or more"
+    )))
+}
+
+fn is_too_deep(json: &str) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth >= TOO_DEEP {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The body as text, without a byte order mark.

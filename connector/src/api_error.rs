@@ -210,7 +210,7 @@ fn redirected(response: &Response) -> Error {
             ErrorKind::Protocol,
             Delivery::Rejected,
             format!(
-                "the host answered with a redirect (status {}) as web pages do, not an API; check the host of the connection",
+                "the host answered with status {}, a redirect or a cached page, as web sites do and not an API; check the host of the connection",
                 response.status
             ),
         )

@@ -3,11 +3,16 @@
 use crate::error::{Delivery, ErrorKind};
 use crate::http::TransportError;
 
-/// The largest body that is taken, as it reads after the host has decoded it.
+/// The largest body that is taken, and the memory that one may take: a body whose size nobody states needs twice its size
+/// at its end, so only half as much of it is taken.
 const LIMIT: usize = 64 * 1024 * 1024;
 
 /// How much is asked for at once: enough to keep the number of calls low, little beside the body itself.
 const PART: u64 = 64 * 1024;
+
+/// A body of unstated size is kept in blocks of about this size. In one piece it would be copied, and need its memory twice
+/// and more, each time that it outgrows it.
+const BLOCK: usize = 1024 * 1024;
 
 /// Joins the parts that `next` gives. With a size that was `declared` the memory needed is that of the body and one part.
 pub(crate) fn collect(
@@ -18,24 +23,47 @@ pub(crate) fn collect(
 }
 
 fn collect_up_to(
-    limit: usize,
+    memory: usize,
     declared: Option<usize>,
     mut next: impl FnMut(u64) -> Result<Option<Vec<u8>>, TransportError>,
 ) -> Result<Vec<u8>, TransportError> {
-    if declared.is_some_and(|size| size > limit) {
-        return Err(too_large(limit));
-    }
-    let mut body = Vec::new();
-    let enough_memory = declared.is_none_or(|size| body.try_reserve_exact(size).is_ok());
-    if !enough_memory {
-        return Err(too_large(limit));
-    }
+    let (limit, block_size) = match declared {
+        Some(_) => (memory, usize::MAX),
+        None => (memory / 2, BLOCK),
+    };
+    let mut blocks = vec![reserved(declared.unwrap_or_default(), limit)?];
+    let mut size = 0;
     while let Some(part) = next(PART)? {
-        // Without the check an allocation that fails ends the instance, and with it what is known of the request.
-        if body.len() + part.len() > limit || body.try_reserve(part.len()).is_err() {
+        size += part.len();
+        if size > limit {
             return Err(too_large(limit));
         }
-        body.extend_from_slice(&part);
+        match blocks.last_mut() {
+            Some(block) if block.len().saturating_add(part.len()) <= block_size => {
+                append(block, &part, limit)?;
+            }
+            _ => blocks.push(part),
+        }
+    }
+    if let [_] = blocks.as_slice() {
+        return Ok(blocks.pop().unwrap_or_default());
+    }
+    let mut body = reserved(size, limit)?;
+    blocks.iter().for_each(|block| body.extend_from_slice(block));
+    Ok(body)
+}
+
+/// Without the check an allocation that fails ends the instance, and with it what is known of the request.
+fn append(block: &mut Vec<u8>, part: &[u8], limit: usize) -> Result<(), TransportError> {
+    block.try_reserve(part.len()).map_err(|_| too_large(limit))?;
+    block.extend_from_slice(part);
+    Ok(())
+}
+
+fn reserved(size: usize, limit: usize) -> Result<Vec<u8>, TransportError> {
+    let mut body = Vec::new();
+    if size > limit || body.try_reserve_exact(size).is_err() {
+        return Err(too_large(limit));
     }
     Ok(body)
 }
@@ -62,10 +90,19 @@ mod tests {
 
     #[test]
     fn parts_are_joined_whatever_was_declared() {
-        for declared in [None, Some(0), Some(5), Some(9)] {
-            let body = collect_up_to(9, declared, parts(&[b"ab", b"", b"cde"])).unwrap();
+        for declared in [None, Some(0), Some(5), Some(10)] {
+            let body = collect_up_to(10, declared, parts(&[b"ab", b"", b"cde"])).unwrap();
             assert_eq!(body, b"abcde");
         }
+    }
+
+    #[test]
+    fn blocks_are_joined_in_their_order() {
+        let all: Vec<Vec<u8>> = (0..9).map(|n| vec![n; BLOCK / 3 + usize::from(n)]).collect();
+        let slices: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+        let body = collect(None, parts(&slices)).unwrap();
+        assert!(body == all.concat());
+        assert_eq!(body.capacity(), body.len());
     }
 
     #[test]
@@ -78,9 +115,11 @@ mod tests {
     fn bodies_beyond_the_limit_are_not_taken() {
         let unread = |_| panic!("read although the size was declared");
         assert_eq!(collect_up_to(9, Some(10), unread).unwrap_err().kind, ErrorKind::TooLarge);
-        let error = collect_up_to(4, None, parts(&[b"abcd", b"e"])).unwrap_err();
-        assert_eq!((error.kind, error.delivery), (ErrorKind::TooLarge, Delivery::Unknown));
-        assert_eq!(collect_up_to(4, None, parts(&[b"ab", b"cd"])).unwrap(), b"abcd");
+        for (declared, limit) in [(Some(4), 4), (None, 8)] {
+            let error = collect_up_to(limit, declared, parts(&[b"abcd", b"e"])).unwrap_err();
+            assert_eq!((error.kind, error.delivery), (ErrorKind::TooLarge, Delivery::Unknown));
+            assert_eq!(collect_up_to(limit, declared, parts(&[b"ab", b"cd"])).unwrap(), b"abcd");
+        }
     }
 
     #[test]

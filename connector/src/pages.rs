@@ -92,10 +92,10 @@ mod tests {
 
     #[test]
     fn an_absent_list_is_empty() {
-        for body in ["{}", "", r#"{"clusters":null}"#, r#"{"clusters":[],"next_page_token":null}"#]
-        {
+        for body in ["{}", r#"{"clusters":null}"#, r#"{"clusters":[],"next_page_token":null}"#] {
             assert_eq!(joined(&[body]).as_deref(), Ok("[]"), "{body}");
         }
+        assert!(joined(&[""]).is_err_and(|e| e.message.contains("with nothing (status 200)")));
     }
 
     #[test]

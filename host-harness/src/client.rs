@@ -18,6 +18,7 @@ use crate::dns::Resolver;
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::settings::Limits;
+use crate::wire::{Stale, Stuck};
 
 pub(crate) type Client = legacy::Client<Dialer, Payload>;
 
@@ -46,12 +47,9 @@ pub(crate) fn new(
         .pool_idle_timeout(IDLE)
         // As many as may be in use, or a burst would close and open connections all the time.
         .pool_max_idle_per_host(limits.concurrent_requests)
-        .http1_max_headers(100)
-        // What is read ahead of the guest is memory that comes on top of the answer's own.
-        .http1_max_buf_size(64 << 10)
-        .http2_max_header_list_size(64 << 10)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .http2_adaptive_window(true)
+        .http1_max_headers(limits.response_headers)
+        // Also what is read ahead of the guest, which is memory that comes on top of the answer's own. hyper takes no less.
+        .http1_max_buf_size(limits.response_head_bytes.max(8 << 10))
         .build(dialer))
 }
 
@@ -101,18 +99,12 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn of(error: &legacy::Error) -> Self {
         let unsent = error.is_connect();
-        let mut next: Option<&(dyn StdError + 'static)> = Some(error);
         let mut last = String::new();
-        while let Some(error) = next {
-            if let Some((code, reason)) = known(error, unsent) {
-                return Self::new(code, unsent, reason);
+        for error in causes(error) {
+            if let Some(failure) = known(error, unsent) {
+                return failure;
             }
             last = error.to_string();
-            next = match error.downcast_ref::<io::Error>() {
-                // `source` of an io::Error skips the error that it wraps.
-                Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-                None => error.source(),
-            };
         }
         let code =
             if unsent { WasiError::DestinationUnavailable } else { WasiError::HttpProtocolError };
@@ -122,24 +114,46 @@ impl Failure {
     fn new(code: WasiError, unsent: bool, reason: String) -> Self {
         let kind = match code {
             WasiError::DestinationIpProhibited => ErrorKind::Refused,
-            WasiError::DnsTimeout | WasiError::ConnectionTimeout => ErrorKind::Timeout,
+            WasiError::DnsTimeout
+            | WasiError::ConnectionTimeout
+            | WasiError::ConnectionWriteTimeout => ErrorKind::Timeout,
             _ => ErrorKind::Unavailable,
         };
         Self { code, kind, unsent, reason }
     }
 }
 
-fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<(WasiError, String)> {
+/// Whether a request went to a connection that was over before it was sent.
+pub(crate) fn is_stale(error: &legacy::Error) -> bool {
+    causes(error).any(|error| error.is::<Stale>())
+}
+
+/// An error, what caused it, and so on.
+fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'e (dyn StdError + 'static) = *error;
+        match error.downcast_ref::<io::Error>() {
+            // `source` of an io::Error skips the error that it wraps.
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<Failure> {
+    let failure = |code, reason| Some(Failure::new(code, unsent, reason));
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(match tls {
-            rustls::Error::InvalidCertificate(why) => (
+        return match tls {
+            rustls::Error::InvalidCertificate(why) => failure(
                 WasiError::TlsCertificateError,
                 format!(
                     "its TLS certificate is not trusted ({why}); for a private authority, name its certificate in ca_file"
                 ),
             ),
-            other => (WasiError::TlsProtocolError, format!("TLS failed: {other}")),
-        });
+            other => failure(WasiError::TlsProtocolError, format!("TLS failed: {other}")),
+        };
     }
     if let Some(dial) = error.downcast_ref::<DialError>() {
         let code = match dial {
@@ -153,12 +167,26 @@ fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<(WasiError, S
             // Their causes tell more.
             DialError::Tcp(_) | DialError::Tls(_) => return None,
         };
-        return Some((code, dial.to_string()));
+        return failure(code, dial.to_string());
+    }
+    if let Some(stuck) = error.downcast_ref::<Stuck>() {
+        return failure(WasiError::ConnectionWriteTimeout, stuck.to_string());
+    }
+    if let Some(hyper) = error.downcast_ref::<hyper::Error>()
+        && hyper.is_parse()
+    {
+        let reason = if hyper.is_parse_too_large() {
+            "the answer's headers are too many or too large".to_owned()
+        } else {
+            format!("the answer is not HTTP as it should be: {hyper}")
+        };
+        let failed = failure(WasiError::HttpProtocolError, reason);
+        return failed.map(|failed| Failure { kind: ErrorKind::Protocol, ..failed });
     }
     if let Some(hyper) = error.downcast_ref::<hyper::Error>()
         && (hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled())
     {
-        return Some((WasiError::ConnectionTerminated, "the connection was closed".to_owned()));
+        return failure(WasiError::ConnectionTerminated, "the connection was closed".to_owned());
     }
     let (code, reason) = match error.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::ConnectionRefused => {
@@ -178,5 +206,5 @@ fn known(error: &(dyn StdError + 'static), unsent: bool) -> Option<(WasiError, S
         }
         _ => return None,
     };
-    Some((code, reason.to_owned()))
+    failure(code, reason.to_owned())
 }

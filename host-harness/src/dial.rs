@@ -28,6 +28,7 @@ use crate::dns::Resolver;
 use crate::origin::Origin;
 use crate::policy::ListedHost;
 use crate::settings::Limits;
+use crate::wire::Wire;
 
 /// Which addresses a connection may reach.
 #[derive(Debug, Default)]
@@ -98,6 +99,7 @@ struct Inner {
     dns_limit: Duration,
     tcp_limit: Duration,
     tls_limit: Duration,
+    write_idle: Duration,
 }
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -109,7 +111,7 @@ impl Dialer {
         mut tls: ClientConfig,
         limits: &Limits,
     ) -> Self {
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self(Arc::new(Inner {
             resolver,
             grounds,
@@ -117,14 +119,15 @@ impl Dialer {
             dns_limit: limits.dns,
             tcp_limit: limits.connect,
             tls_limit: limits.tls,
+            write_idle: limits.write_idle,
         }))
     }
 }
 
 impl Service<Uri> for Dialer {
-    type Response = Stream;
+    type Response = Wire<Stream>;
     type Error = DialError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, DialError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Wire<Stream>, DialError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
         Poll::Ready(Ok(()))
@@ -132,7 +135,7 @@ impl Service<Uri> for Dialer {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let inner = Arc::clone(&self.0);
-        Box::pin(async move { inner.dial(uri).await })
+        Box::pin(async move { Ok(Wire::new(inner.dial(uri).await?, inner.write_idle)) })
     }
 }
 
@@ -177,6 +180,8 @@ impl Inner {
         let mut tcp = HttpConnector::new_with_resolver(Found(addresses));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        // What the system holds of a request counts as sent; the less that is, the sooner it shows that nobody reads.
+        tcp.set_send_buffer_size(Some(256 << 10));
         // What one of many addresses gets, so that a dead one does not take the time of the others.
         tcp.set_connect_timeout(Some(self.tcp_limit));
         match timeout(self.tcp_limit, tcp.call(uri)).await {

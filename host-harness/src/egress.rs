@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, SET_COOKIE, USER_AGENT};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    SET_COOKIE, USER_AGENT,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -15,6 +18,7 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpH
 
 use crate::client::{Client, Failure};
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::exchange;
 use crate::flight::Flight;
 use crate::headers;
 use crate::links::Watched;
@@ -23,6 +27,7 @@ use crate::payload::{Answer, Payload, too_large};
 use crate::policy::{self, Admission, Pass, Reach};
 use crate::retry::{self, Outcome, Situation};
 use crate::settings::Limits;
+use crate::tempo::Tempo;
 use crate::tokens::{Bearer, Credentials};
 
 const PRODUCT: HeaderValue =
@@ -120,9 +125,19 @@ impl Egress {
         let body = if body.is_end_stream() {
             Payload::default()
         } else {
-            Payload::take(body, self.limits.request_bytes).await?
+            let limit = self.body_limit(&head.headers);
+            Payload::take(body, limit).await.inspect_err(|error| {
+                if matches!(error, WasiError::HttpRequestBodySize(_)) {
+                    flight.explain(
+                        ErrorKind::TooLarge,
+                        format!("its body exceeds {limit} bytes"),
+                        None,
+                    );
+                }
+            })?
         };
         tidy(&head.method, &mut head.headers, &body);
+        self.check_head(&head, &flight)?;
         let first_byte = options.first_byte_timeout.unwrap_or(self.limits.first_byte);
         let outgoing = Outgoing { head, body, admission, first_byte };
         let Answered { answer, bearer, slot } = self.persist(&outgoing, &flight).await?;
@@ -212,6 +227,25 @@ impl Egress {
         }
     }
 
+    /// Query texts go up to 16 MiB; what is larger is a file, and no JSON.
+    fn body_limit(&self, headers: &HeaderMap) -> usize {
+        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let json = b"application/json";
+        let is_json = kind.get(..json.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(json));
+        let most = self.limits.request_bytes;
+        if is_json { most.min(self.limits.request_json_bytes) } else { most }
+    }
+
+    fn check_head(&self, head: &http::request::Parts, flight: &Flight) -> Result<(), WasiError> {
+        let limit = self.limits.request_head_bytes;
+        if exchange::head_size(head) <= limit {
+            return Ok(());
+        }
+        let reason = format!("its URL and headers exceed {limit} bytes");
+        flight.explain(ErrorKind::TooLarge, reason, None);
+        Err(WasiError::HttpRequestHeaderSectionSize(u32::try_from(limit).ok()))
+    }
+
     async fn slot(&self, flight: &Flight) -> Result<OwnedSemaphorePermit, WasiError> {
         let slot = Arc::clone(&self.slots).acquire_owned();
         let until = (flight.clock.now() + self.limits.slot).min(flight.deadline);
@@ -231,46 +265,34 @@ impl Egress {
         flight: &Flight,
     ) -> Result<Response<Incoming>, Unanswered> {
         let head = &outgoing.head;
-        let mut request = Request::new(outgoing.body.clone());
-        request.method_mut().clone_from(&head.method);
-        request.uri_mut().clone_from(&head.uri);
-        request.headers_mut().clone_from(&head.headers);
-        if let Some(bearer) = bearer {
-            request.headers_mut().insert(AUTHORIZATION, bearer.header.clone());
-        }
+        let request = || {
+            let mut request = Request::new(outgoing.body.clone());
+            request.method_mut().clone_from(&head.method);
+            request.uri_mut().clone_from(&head.uri);
+            request.headers_mut().clone_from(&head.headers);
+            if let Some(bearer) = bearer {
+                request.headers_mut().insert(AUTHORIZATION, bearer.header.clone());
+            }
+            request
+        };
         let host = head.uri.host().unwrap_or_default();
-        let wait = outgoing.first_byte;
-        let until = (flight.clock.now() + wait).min(flight.deadline);
-        match flight.clock.before(until, self.client.request(request)).await {
-            Some(Ok(answer)) => {
-                flight.depart();
-                Ok(answer)
-            }
-            Some(Err(error)) => {
-                let Failure { code, kind, unsent, reason } = Failure::of(&error);
-                if !unsent {
-                    flight.depart();
-                }
-                let outcome = match code {
-                    WasiError::TlsCertificateError
-                    | WasiError::TlsProtocolError
-                    | WasiError::DestinationIpProhibited => Outcome::Hopeless,
-                    _ if unsent => Outcome::Unsent,
-                    _ => Outcome::Lost,
-                };
-                let reason = format!("{host}: {reason}");
-                Err(Unanswered { code, outcome, kind, reason })
-            }
-            None => {
-                flight.depart();
-                Err(Unanswered {
-                    code: WasiError::HttpResponseTimeout,
-                    outcome: Outcome::TimedOut,
-                    kind: ErrorKind::Timeout,
-                    reason: format!("{host}: no answer within {} s", wait.as_secs_f32()),
-                })
-            }
+        let left = flight.deadline.saturating_duration_since(flight.clock.now());
+        let asked = exchange::ask(&self.client, request, outgoing.first_byte, left).await;
+        if !asked.as_ref().is_err_and(|failure| failure.unsent) {
+            flight.depart();
         }
+        asked.map_err(|Failure { code, kind, unsent, reason }| {
+            let outcome = match code {
+                WasiError::TlsCertificateError
+                | WasiError::TlsProtocolError
+                | WasiError::DestinationIpProhibited => Outcome::Hopeless,
+                _ if unsent => Outcome::Unsent,
+                _ if kind == ErrorKind::Protocol => Outcome::Senseless,
+                _ if kind == ErrorKind::Timeout => Outcome::TimedOut,
+                _ => Outcome::Lost,
+            };
+            Unanswered { code, outcome, kind, reason: format!("{host}: {reason}") }
+        })
     }
 
     fn admit(
@@ -288,6 +310,8 @@ impl Egress {
         }
         let between_bytes = options.between_bytes_timeout.unwrap_or(self.limits.between_bytes);
         let scrubber = bearer.map(|bearer| bearer.scrubber);
+        let declared = answer.body().size_hint().exact();
+        let tempo = Tempo::new(between_bytes, &self.limits);
         let (mut head, inner) = answer.into_parts();
         head.headers.remove(SET_COOKIE);
         if let Some(scrubber) = &scrubber {
@@ -302,8 +326,8 @@ impl Egress {
             inner,
             limit,
             received: 0,
-            between_bytes,
-            silence: None,
+            declared,
+            tempo,
             scrubber,
             held: Bytes::new(),
             flight,
@@ -338,6 +362,8 @@ fn give_up(flight: &Flight, failed: Unanswered, may_have_arrived: bool) -> WasiE
 fn tidy(method: &Method, headers: &mut HeaderMap, body: &Payload) {
     headers::strip(headers);
     headers.entry(USER_AGENT).or_insert(PRODUCT);
+    // Guests take bytes as they are, and what is not compressed cannot unfold to more than was sent.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     // The body is whole, so its length is known, whatever the guest announced. Some servers insist on an explicit zero.
     headers.remove(CONTENT_LENGTH);
     if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(method) {

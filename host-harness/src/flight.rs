@@ -150,7 +150,12 @@ impl Flight {
                 return *verdict;
             }
             Some(Finding::Reason(kind, reason, delivery)) => {
-                let vague = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Protocol];
+                let vague = [
+                    ErrorKind::Unavailable,
+                    ErrorKind::Timeout,
+                    ErrorKind::Protocol,
+                    ErrorKind::TooLarge,
+                ];
                 if vague.contains(&error.kind) {
                     error.kind = kind;
                 } else if error.kind != ErrorKind::OutcomeUnknown {

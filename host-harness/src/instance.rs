@@ -66,6 +66,7 @@ pub(crate) struct Instance {
     log: Log,
     _running: Running,
     _slot: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 impl Factory {
@@ -76,6 +77,13 @@ impl Factory {
         log: Log,
     ) -> Result<Instance, Error> {
         let closed = |_| Error::new(ErrorKind::Internal, "the harness is closed");
+        let share = match &egress {
+            Some(egress) => {
+                let steps = Arc::clone(&egress.pace.steps);
+                Some(steps.acquire_owned().await.map_err(closed)?)
+            }
+            None => None,
+        };
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(closed)?;
         let running = self.ticker.run(&self.engine);
         let meter = Meter::new(self.limits.start);
@@ -95,6 +103,7 @@ impl Factory {
             log,
             _running: running,
             _slot: slot,
+            _share: share,
         })
     }
 

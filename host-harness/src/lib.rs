@@ -6,8 +6,8 @@
 //! 1. `harness` finds the action in the connector's own description, and with it the requests it may make.
 //! 2. `invoke` takes the steps, sleeps between them, and watches the deadline and the cancellation.
 //! 3. `instance` makes a fresh instance per step, within `budget`, and throws it away afterwards.
-//! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `dial` connects, `client` sends, `retry` and
-//!    `pace` say when again, `payload` bounds what comes back.
+//! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `dial` connects, `client` pools, `exchange` sends
+//!    and waits, `retry` and `pace` say when again, `payload` bounds what comes back.
 //! 5. `flight` is what all of these know about the action in the making, `scrub` keeps secrets out of what they show.
 //!
 //! # Invariants
@@ -34,6 +34,7 @@ mod dns;
 mod egress;
 mod engine;
 mod error;
+mod exchange;
 mod flight;
 mod harness;
 mod headers;
@@ -53,10 +54,12 @@ mod rules;
 mod scrub;
 mod secret;
 mod settings;
+mod tempo;
 mod tokens;
 #[cfg(test)]
 #[path = "../../tests/vectors/urls.rs"]
 mod vectors;
+mod wire;
 
 pub use call::{Call, Choice, ChoicePage, Observer, Output, Value};
 pub use clock::Clock;

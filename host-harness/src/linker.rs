@@ -42,7 +42,7 @@ fn type_body_errors(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             let error = store.data().table.get(&error)?;
             let code = match error.downcast_ref::<WasiError>() {
                 Some(WasiError::ConnectionReadTimeout) => Some(ErrorCode::ConnectionReadTimeout),
-                Some(WasiError::ConnectionTerminated) => Some(ErrorCode::ConnectionTerminated),
+                Some(WasiError::HttpResponseIncomplete) => Some(ErrorCode::HttpResponseIncomplete),
                 Some(WasiError::HttpResponseBodySize(size)) => {
                     Some(ErrorCode::HttpResponseBodySize(*size))
                 }

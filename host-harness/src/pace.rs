@@ -1,4 +1,5 @@
-//! What all callers of one workspace share, whichever connection they use: its request rate and its retry budget.
+//! What all callers of one workspace share, whichever connection they use: its request rate, its retry budget and its share of
+//! the steps that run at once.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -11,7 +12,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::Clock;
@@ -42,6 +43,8 @@ pub(crate) struct Pace {
     /// Held by the one caller that waits for its turn, so that turns come in the order of their callers.
     queue: Mutex<()>,
     pub(crate) budget: RetryBudget,
+    /// Steps of its actions that run at once: a workspace that hangs leaves the others their share of all steps.
+    pub(crate) steps: Arc<Semaphore>,
     /// Whether it ever answered.
     proven: AtomicBool,
     clock: Clock,
@@ -56,10 +59,13 @@ impl Pace {
             let burst = NonZeroU32::new(limits.request_burst).unwrap_or(rate);
             Quota::per_second(rate).allow_burst(burst)
         });
+        let half = (limits.concurrent_steps / 2) as usize;
+        let steps = half.min(limits.concurrent_requests);
         Self {
             queue: Mutex::new(()),
             limiter: quota.map(|quota| RateLimiter::direct_with_clock(quota, time)),
             budget: RetryBudget::default(),
+            steps: Arc::new(Semaphore::new(steps.max(1))),
             proven: AtomicBool::new(false),
             clock: clock.clone(),
         }

@@ -2,29 +2,31 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::Future;
+use std::error::Error as _;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
 use crate::error::ErrorKind;
 use crate::flight::Flight;
 use crate::scrub::Scrubber;
+use crate::tempo::Tempo;
 
 /// A request's body, taken whole: its length is known, and a copy costs nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Payload {
     parts: VecDeque<Bytes>,
     length: u64,
+    /// Told when the last part is taken to be sent.
+    taken: Option<Arc<Notify>>,
 }
 
 impl Payload {
@@ -46,12 +48,17 @@ impl Payload {
     pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
+
+    /// Tells when the last part is taken to be sent. Nothing is told of an empty body.
+    pub(crate) fn watch(&mut self) -> Arc<Notify> {
+        Arc::clone(self.taken.get_or_insert_default())
+    }
 }
 
 impl From<Vec<u8>> for Payload {
     fn from(bytes: Vec<u8>) -> Self {
         let length = bytes.len() as u64;
-        Self { parts: VecDeque::from([Bytes::from(bytes)]), length }
+        Self { parts: VecDeque::from([Bytes::from(bytes)]), length, taken: None }
     }
 }
 
@@ -65,6 +72,11 @@ impl Body for Payload {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let part = self.parts.pop_front();
         self.length -= part.as_ref().map_or(0, |part| part.len() as u64);
+        if self.length == 0
+            && let Some(taken) = self.taken.take()
+        {
+            taken.notify_one();
+        }
         Poll::Ready(part.map(|part| Ok(Frame::data(part))))
     }
 
@@ -82,8 +94,9 @@ pub(crate) struct Answer {
     pub(crate) inner: Incoming,
     pub(crate) limit: u64,
     pub(crate) received: u64,
-    pub(crate) between_bytes: Duration,
-    pub(crate) silence: Option<Pin<Box<Sleep>>>,
+    /// The size that the answer's head states.
+    pub(crate) declared: Option<u64>,
+    pub(crate) tempo: Tempo,
     pub(crate) scrubber: Option<Arc<Scrubber>>,
     /// The end of a part that may be the beginning of a secret.
     pub(crate) held: Bytes,
@@ -104,13 +117,10 @@ impl Body for Answer {
             let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
-                    ready!(self.poll_silence(cx));
-                    let reason = format!("nothing came for {} s", self.between_bytes.as_secs_f32());
-                    self.flight.explain(ErrorKind::Timeout, reason, None);
-                    return Poll::Ready(Some(Err(WasiError::ConnectionReadTimeout)));
+                    let reason = ready!(self.poll_silence(cx));
+                    return Poll::Ready(Some(Err(self.slow(reason))));
                 }
             };
-            self.silence = None;
             let Some(frame) = frame else {
                 self.slot = None;
                 let held = std::mem::take(&mut self.held);
@@ -123,6 +133,7 @@ impl Body for Answer {
                 Err(_) => Bytes::new(),
             };
             self.count(data.len() as u64)?;
+            self.tempo.brought(data.len() as u64).map_err(|reason| self.slow(reason))?;
             let data = self.scrubbed(data);
             if !data.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -132,12 +143,14 @@ impl Body for Answer {
 }
 
 impl Answer {
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let wait = self.between_bytes;
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<String> {
         let left = self.flight.deadline.saturating_duration_since(self.flight.clock.now());
-        let silence =
-            self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(wait.min(left))));
-        silence.as_mut().poll(cx)
+        self.tempo.poll_silence(cx, left)
+    }
+
+    fn slow(&self, reason: String) -> WasiError {
+        self.flight.explain(ErrorKind::Timeout, reason, None);
+        WasiError::ConnectionReadTimeout
     }
 
     fn count(&mut self, more: u64) -> Result<(), WasiError> {
@@ -151,12 +164,20 @@ impl Answer {
 
     fn cut(&self, error: &hyper::Error) -> WasiError {
         let after = self.received;
-        let (code, why) = if error.is_parse() {
-            (WasiError::HttpProtocolError, "is not HTTP")
+        let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        let garbled = io.is_some_and(|io| {
+            matches!(io.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        });
+        let (code, why) = if garbled {
+            (WasiError::HttpProtocolError, format!("it is not HTTP after {after} bytes"))
         } else {
-            (WasiError::ConnectionTerminated, "was cut off")
+            let why = match self.declared {
+                Some(declared) => format!("it ended after {after} of {declared} bytes"),
+                None => format!("it was cut off after {after} bytes"),
+            };
+            (WasiError::HttpResponseIncomplete, why)
         };
-        self.flight.explain(ErrorKind::Protocol, format!("it {why} after {after} bytes"), None);
+        self.flight.explain(ErrorKind::Protocol, why, None);
         code
     }
 

@@ -29,8 +29,11 @@ const UNPROVEN: Duration = Duration::from_millis(50);
 pub(crate) enum Outcome {
     /// No byte of the request was sent.
     Unsent,
-    /// It was not sent, and trying again changes nothing: a certificate that is not trusted, an address that is not allowed.
+    /// Trying again changes nothing: a certificate that is not trusted, an address that is not allowed, an answer that is not
+    /// HTTP as it should be.
     Hopeless,
+    /// It was answered by what is no HTTP, which another attempt would not change. It may have been carried out.
+    Senseless,
     /// It may have been carried out; there was no answer.
     Lost,
     /// As `Lost`, after waiting until the limit.
@@ -80,7 +83,11 @@ pub(crate) fn decide(now: &Situation) -> Decision {
                 Decision::Final
             };
         }
-        Outcome::Unsent | Outcome::Hopeless | Outcome::Lost | Outcome::TimedOut => (false, None),
+        Outcome::Unsent
+        | Outcome::Hopeless
+        | Outcome::Senseless
+        | Outcome::Lost
+        | Outcome::TimedOut => (false, None),
     };
     if now.retries >= MOST_RETRIES {
         return Decision::Final;
@@ -106,7 +113,7 @@ fn is_worth_it(class: RetryClass, outcome: Outcome) -> bool {
         RetryClass::Reconcile | RetryClass::Never | RetryClass::Manual => false,
     };
     match outcome {
-        Outcome::Hopeless => false,
+        Outcome::Hopeless | Outcome::Senseless => false,
         // Nothing was done, so that repeating it is the same as sending it once.
         Outcome::Unsent | Outcome::Answered { status: 429, .. } => true,
         Outcome::Lost
@@ -203,6 +210,7 @@ mod tests {
         match text {
             "unsent" => Outcome::Unsent,
             "hopeless" => Outcome::Hopeless,
+            "senseless" => Outcome::Senseless,
             "lost" => Outcome::Lost,
             "timed-out" => Outcome::TimedOut,
             answered => {

@@ -42,7 +42,7 @@ pub struct Limits {
     /// Time that an instance may take to start.
     #[serde(rename = "start_seconds", deserialize_with = "seconds")]
     pub start: Duration,
-    /// Steps that run at once; more wait for their turn.
+    /// Steps that run at once; more wait for their turn. One workspace takes half of them at most.
     pub concurrent_steps: u32,
     /// Size of an action's input.
     pub input_bytes: usize,
@@ -62,8 +62,16 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Requests to one workspace at once before that average holds.
     pub request_burst: u32,
+    /// Size of a request's line and headers, but for what the host adds.
+    pub request_head_bytes: usize,
     /// Size of a request's body.
     pub request_bytes: usize,
+    /// Size of a request's body that is JSON.
+    pub request_json_bytes: usize,
+    /// Headers of an answer.
+    pub response_headers: usize,
+    /// Size of an answer's status line and headers, 8 KiB at least; also what is read ahead of the connector.
+    pub response_head_bytes: usize,
     /// Size of an answer's body.
     pub response_bytes: u64,
     /// Size of all answers of one action together.
@@ -80,12 +88,20 @@ pub struct Limits {
     /// Time to agree on TLS.
     #[serde(rename = "tls_seconds", deserialize_with = "seconds")]
     pub tls: Duration,
-    /// Time until an answer begins, where the connector does not ask for another.
+    /// Time in which a service takes nothing of a request.
+    #[serde(rename = "write_idle_seconds", deserialize_with = "seconds")]
+    pub write_idle: Duration,
+    /// Time from the end of a request until the head of its answer is complete, where the connector does not ask for another.
     #[serde(rename = "first_byte_seconds", deserialize_with = "seconds")]
     pub first_byte: Duration,
     /// Time between two parts of an answer.
     #[serde(rename = "between_bytes_seconds", deserialize_with = "seconds")]
     pub between_bytes: Duration,
+    /// Bytes that an answer brings in a second, averaged over `rate_seconds` but for the first of these; 0 sets no limit.
+    pub response_bytes_per_second: u32,
+    /// Time over which that is averaged; waiting for the connector to read on does not count.
+    #[serde(rename = "rate_seconds", deserialize_with = "seconds")]
+    pub rate_window: Duration,
     /// Time to get a token.
     #[serde(rename = "token_seconds", deserialize_with = "seconds")]
     pub token: Duration,
@@ -113,16 +129,24 @@ impl Default for Limits {
             concurrent_requests: 32,
             requests_per_second: 10,
             request_burst: 20,
+            request_head_bytes: 32 << 10,
             request_bytes: 64 << 20,
+            // The longest text of a statement that Databricks takes.
+            request_json_bytes: 16 << 20,
+            response_headers: 100,
+            response_head_bytes: 64 << 10,
             response_bytes: 64 << 20,
             received_bytes: 512 << 20,
             slot: Duration::from_secs(5),
             dns: Duration::from_secs(3),
             connect: Duration::from_secs(5),
             tls: Duration::from_secs(5),
+            write_idle: Duration::from_secs(15),
             // The longest that Databricks keeps a statement's answer back is 50 s; other services are quicker.
             first_byte: Duration::from_secs(65),
             between_bytes: Duration::from_secs(15),
+            response_bytes_per_second: 1 << 10,
+            rate_window: Duration::from_secs(10),
             token: Duration::from_secs(10),
             log_line_bytes: 8 << 10,
             log_bytes: 1 << 20,

@@ -15,4 +15,5 @@ mod process;
 mod raw_request;
 mod retries;
 mod sql;
+mod transport;
 mod warehouses;

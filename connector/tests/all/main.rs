@@ -18,6 +18,7 @@ mod inputs;
 mod lifecycle;
 mod seed;
 mod statements;
+mod transport;
 mod up_to_date;
 
 use serde_json::Value;

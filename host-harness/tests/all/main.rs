@@ -22,3 +22,4 @@ mod server;
 mod steps;
 mod tls;
 mod tokens;
+mod transport;

@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -22,7 +21,7 @@ pub(super) fn output(
     match (expected, full) {
         (ResponseType::Json, false) => {
             let text = json_text(response)?;
-            serde_json::from_str::<IgnoredAny>(&text).map_err(|e| api::not_json(&text, &e))?;
+            api::check_json(&text)?;
             Ok(Output::Json(text))
         }
         (ResponseType::Json, true) => {
@@ -31,6 +30,7 @@ pub(super) fn output(
             // Spliced in as it was sent: numbers keep every digit.
             let body: &RawValue =
                 serde_json::from_str(&text).map_err(|e| api::not_json(&text, &e))?;
+            api::check_depth(&text)?;
             start.with(body)
         }
         (ResponseType::Text | ResponseType::Document, false) => {

@@ -9,7 +9,7 @@ use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, USER_AGENT,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ use crate::payload::{Answer, Payload, too_large};
 use crate::policy::{self, Admission, Pass, Reach};
 use crate::retry::{self, Outcome, Situation};
 use crate::settings::Limits;
-use crate::tokens::{Bearer, Credentials};
+use crate::tokens::{Bearer, Credentials, Peeked, refuses_token};
 
 const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("integration-harness/", env!("CARGO_PKG_VERSION")));
@@ -95,7 +95,7 @@ struct Outgoing {
 
 /// An attempt that was answered, and what it was authorized with.
 struct Answered {
-    answer: Response<Incoming>,
+    answer: Response<Peeked>,
     bearer: Option<Bearer>,
     slot: OwnedSemaphorePermit,
 }
@@ -198,8 +198,9 @@ impl Egress {
             Ok(answer) => answer,
             Err(failed) => return Ok(Err(failed)),
         };
+        let (is_refused, answer) = refuses_token(answer, &flight.clock).await;
         let refused = match bearer {
-            Some(refused) if answer.status() == StatusCode::UNAUTHORIZED => refused,
+            Some(refused) if is_refused => refused,
             bearer => return Ok(Ok(Answered { answer, bearer, slot })),
         };
         // The service did nothing, so the same request may go out again, whatever it does.
@@ -208,7 +209,11 @@ impl Egress {
             Some(fresh) => {
                 drop(answer);
                 let answer = self.exchange(outgoing, Some(&fresh), flight).await;
-                Ok(answer.map(|answer| Answered { answer, bearer: Some(fresh), slot }))
+                Ok(answer.map(|answer| Answered {
+                    answer: answer.map(Peeked::from),
+                    bearer: Some(fresh),
+                    slot,
+                }))
             }
         }
     }
@@ -272,7 +277,7 @@ impl Egress {
 
     fn admit(
         &self,
-        answer: Response<Incoming>,
+        answer: Response<Peeked>,
         bearer: Option<Bearer>,
         options: RequestOptions,
         flight: Arc<Flight>,

@@ -32,6 +32,7 @@ mod egress;
 mod engine;
 mod error;
 mod flight;
+mod forms;
 mod harness;
 mod instance;
 mod invoke;
@@ -57,6 +58,7 @@ pub use description::{
 };
 pub use error::{Delivery, Error, ErrorKind};
 pub use harness::Harness;
-pub use secret::Secret;
+pub use scrub::{harmless, steers};
+pub use secret::{Secret, SecretReading, SecretSource};
 pub use settings::{Limits, Settings};
 pub use tokio_util::sync::CancellationToken;

@@ -172,8 +172,7 @@ pub fn config(connection_type: &str, fields: &[(&str, &str)]) -> ConnectionConfi
             .iter()
             .map(|(key, value)| ((*key).to_owned(), Secret::new((*value).to_owned())))
             .collect(),
-        ca_file: None,
         allow_http_loopback: true,
-        allow_hosts: Vec::new(),
+        ..ConnectionConfig::default()
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::value::Value;
 use super::{ConfigError, Definition, Environment, Source};
 use crate::Settings;
@@ -38,7 +40,7 @@ impl File {
         let Some(path) = named.map(Path::to_owned).or_else(usual) else {
             return Ok(Self::default());
         };
-        match std::fs::read_to_string(&path) {
+        match std::fs::read_to_string(&path).map(Zeroizing::new) {
             Ok(text) => Reader { path: &path, environment }.file(&text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
                 Ok(Self::default())

@@ -13,6 +13,7 @@ mod fixtures;
 mod limits;
 mod load;
 mod retries;
+mod rotation;
 mod server;
 mod steps;
 mod tls;

@@ -10,6 +10,7 @@ mod command_line;
 mod commands;
 mod component;
 mod connections;
+mod leaks;
 mod process;
 mod raw_request;
 mod retries;

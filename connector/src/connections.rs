@@ -232,11 +232,17 @@ impl Default for Scopes {
 }
 
 impl Scopes {
-    /// As OAuth has them, separated by spaces; people also write commas.
-    fn normalised(&self) -> String {
-        let scopes: Vec<&str> =
-            self.0.split([' ', ',', ';', '\t', '\n', '\r']).filter(|s| !s.is_empty()).collect();
-        if scopes.is_empty() { Self::default().0 } else { scopes.join(" ") }
+    /// As OAuth has them, separated by spaces; people also write commas. No scopes are the default.
+    fn normalised(&self) -> Result<String, String> {
+        // RFC 6749, appendix A.4: printable ASCII but for quotation marks and backslashes.
+        let allowed = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+        let scopes = self.0.split([' ', ',', ';', '\t', '\n', '\r']).filter(|s| !s.is_empty());
+        let scopes: Vec<&str> = scopes.collect();
+        match scopes.iter().find(|scope| !scope.chars().all(allowed)) {
+            Some(odd) => Err(format!("has {odd:?} in it, which is no scope")),
+            None if scopes.is_empty() => Ok(Self::default().0),
+            None => Ok(scopes.join(" ")),
+        }
     }
 }
 
@@ -257,7 +263,7 @@ impl WorkspaceServicePrincipal {
         let account_origin = is_account_path(&token.path).then(|| token.origin.clone());
         let client_id = client_id(&self.client_id)
             .map_err(|why| Error::connection("Service Principal Client ID", why))?;
-        let scopes = self.scopes.normalised();
+        let scopes = self.scopes.normalised().map_err(|why| Error::connection("Scopes", why))?;
         let url = format!("{}{}", token.origin, token.path);
         let mut fields = Map::new();
         fields.insert("tokenUrl".to_owned(), json!(url));

@@ -12,7 +12,7 @@ use crate::http::{self, Request, Response, TransportError};
 use crate::secrets::{self, MASK};
 
 /// Bodies are shown up to here.
-const SHOWN_BYTES: usize = 10 * 1024;
+const SHOWN_BYTES: usize = 4 * 1024;
 
 /// Larger JSON is not read for the log alone, and what is not read cannot be masked.
 const READ_BYTES: usize = 1024 * 1024;
@@ -59,7 +59,7 @@ fn line(
     let line = Line {
         debug: "request",
         method: &request.method,
-        url: url(&request.url),
+        url: secrets::mask_text(&request.url),
         request_headers: headers(&request.headers),
         request_body: body(&request.body, &request.headers),
         status: response.map(|response| response.status),
@@ -72,26 +72,12 @@ fn line(
 }
 
 fn headers(headers: &[(String, String)]) -> Map<String, Value> {
-    http::header_object(headers.iter().map(|(name, value)| {
-        let shown = if secrets::is_secret_header(name) { MASK } else { value };
-        (name.as_str(), shown)
-    }))
-}
-
-fn url(url: &str) -> String {
-    match url.split_once('?') {
-        Some((start, query)) => format!("{start}?{}", pairs(query)),
-        None => url.to_owned(),
-    }
-}
-
-/// A query or a form, the values of secret names masked.
-fn pairs(query: &str) -> String {
-    let pair = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if secrets::is_secret_name(name) => format!("{name}={MASK}"),
-        _ => pair.to_owned(),
-    };
-    query.split('&').map(pair).collect::<Vec<_>>().join("&")
+    let shown = headers.iter().map(|(name, value)| match secrets::is_secret_header(name) {
+        true => (name, MASK.to_owned()),
+        false => (name, secrets::mask_text(value)),
+    });
+    let shown: Vec<_> = shown.collect();
+    http::header_object(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
 /// What is shown of a body; none of an empty one.
@@ -114,10 +100,11 @@ fn body(bytes: &[u8], headers: &[(String, String)]) -> Option<Value> {
         }
         return Some(Value::String(cut(&masked, bytes.len())));
     }
-    if media_type.starts_with("application/x-www-form-urlencoded") {
-        return Some(Value::String(cut(&pairs(text), bytes.len())));
+    // What begins like JSON and is none, a list of lines for instance, has names that nothing finds.
+    if text.trim_start().starts_with(['{', '[']) {
+        return Some(Value::String(format!("({} bytes)", bytes.len())));
     }
-    Some(Value::String(cut(text, bytes.len())))
+    Some(Value::String(cut(&secrets::mask_text(text), bytes.len())))
 }
 
 /// The text of a body that may be shown. A form upload is files of the user, and cut JSON cannot be masked.
@@ -163,6 +150,7 @@ mod tests {
         serde_json::from_str(&line(request, &Ok(response), Duration::from_micros(12_700))).unwrap()
     }
 
+    /// J4: an exchange is one line, free of what stands under names of secrets.
     #[test]
     fn exchange_is_one_line_without_secrets() {
         let request =
@@ -193,6 +181,28 @@ mod tests {
         assert_eq!(line.get("request_body"), None);
     }
 
+    /// J6: the signature of a link is never shown, wherever the link stands.
+    #[test]
+    fn signatures_of_links_are_masked() {
+        let link =
+            "https://bucket.test/a?X-Amz-Date=1&X-Amz-Credential=SECRET&X-Amz-Signature=SECRET";
+        let sas = "https://store.test/c/b?sv=1&sig=SECRET%3D&se=2";
+        let request = Request {
+            url: sas.to_owned(),
+            headers: vec![("x-copy-source".to_owned(), link.to_owned())],
+            ..request("text/plain", format!("see <{link}> and \"{sas}\"; token=SECRET").as_bytes())
+        };
+        let answer =
+            json!({ "location": link, "links": [{ "href": sas }], "note": format!("at {sas}.") });
+        let headers = vec![("Location".to_owned(), link.to_owned())];
+        let response = Response { status: 302, headers, body: answer.to_string().into_bytes() };
+        let text = line(&request, &Ok(response), Duration::ZERO);
+        assert!(!text.contains("SECRET"), "{text}");
+        for kept in ["X-Amz-Date=1", "sv=1&sig=***&se=2", "see <https://bucket.test/a?"] {
+            assert!(text.contains(kept), "{kept}: {text}");
+        }
+    }
+
     #[test]
     fn form_fields_are_masked() {
         let request =
@@ -201,12 +211,13 @@ mod tests {
         assert_eq!(line["request_body"], "grant_type=x&client_secret=***&a");
     }
 
+    /// J4: no more than 4 KiB of a body are shown.
     #[test]
     fn long_bodies_are_cut_with_their_size() {
         let long = "ä".repeat(SHOWN_BYTES);
         let line = logged_line(&request("text/plain", long.as_bytes()), response(b""));
         let shown = line["request_body"].as_str().unwrap();
-        assert!(shown.ends_with("ä… (of 20480 bytes)"));
+        assert!(shown.ends_with("ä… (of 8192 bytes)"));
         assert!(shown.len() < SHOWN_BYTES + 32);
     }
 
@@ -229,6 +240,7 @@ mod tests {
             ("application/octet-stream", &b"\xff\xfe"[..], "(2 bytes)"),
             ("multipart/form-data; boundary=b", &b"--b--"[..], "(5 bytes)"),
             ("application/json", long.as_bytes(), "(1048591 bytes)"),
+            ("application/x-ndjson", &b"{\"password\":\"SECRET\"}\n{}"[..], "(24 bytes)"),
         ] {
             let line = logged_line(&request(content_type, body), response(b""));
             assert_eq!(line["request_body"], shown);

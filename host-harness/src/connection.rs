@@ -19,8 +19,9 @@ use crate::origin::{self, Origin};
 use crate::pace::Paces;
 use crate::policy::{ListedHost, Reach};
 use crate::rules::Rules;
+use crate::secret::SecretSource;
 use crate::settings::Limits;
-use crate::tokens::{Bearer, Credentials, TokenSource};
+use crate::tokens::{self, Credentials, Endpoint, FixedToken, KeptSecret, TokenSource};
 use crate::{Clock, Secret, names};
 
 /// A connection as an operator writes it down.
@@ -48,6 +49,9 @@ pub struct ConnectionConfig {
     pub read_only: bool,
     /// Paths that no request may have: `/api/2.0/secrets/*` is that path and all below, `{name}` any one segment.
     pub deny_paths: Vec<String>,
+    /// Where the secret is read again when the service refuses the one in `fields`. Without one, a new secret takes a new
+    /// connection.
+    pub secret_source: Option<Arc<dyn SecretSource>>,
 }
 
 /// A connection that passed the connector's check, with its pool of TCP connections and its tokens. Clones share both.
@@ -108,6 +112,7 @@ fn may_read(action: &Action) -> bool {
 pub(crate) struct Split {
     pub(crate) public: types::Connection,
     secret: Secret,
+    secret_key: String,
     scheme: AuthScheme,
 }
 
@@ -132,15 +137,26 @@ pub(crate) fn split(config: &ConnectionConfig, catalog: &Description) -> Result<
     let secret = config.fields.get(&ty.secret).map(|secret| secret.expose().trim());
     let secret = secret.filter(|secret| !secret.is_empty());
     let secret = secret.ok_or_else(|| invalid(format!("{} is missing", ty.secret)))?;
+    let check = check_of(ty.scheme);
+    check(secret).map_err(|why| invalid(format!("{} {why}", ty.secret)))?;
     let fields = Value::Object(public).to_string();
-    if fields.contains(secret) && secret.len() >= 8 {
+    if fields.contains(secret) {
         return Err(invalid(format!("the value of {} also stands in another input", ty.secret)));
     }
     Ok(Split {
         public: types::Connection { connection_type: ty.key.clone(), fields },
         secret: Secret::from(secret),
+        secret_key: ty.secret.clone(),
         scheme: ty.scheme,
     })
+}
+
+/// What a secret has to be like to be used.
+fn check_of(scheme: AuthScheme) -> fn(&str) -> Result<(), String> {
+    match scheme {
+        AuthScheme::BearerToken => tokens::check_token,
+        AuthScheme::ClientCredentials => tokens::check_length,
+    }
 }
 
 fn inputs(ty: &ConnectionType) -> Result<Map<String, Value>, Error> {
@@ -195,8 +211,10 @@ pub(crate) fn build(
     let grounds = grounds(&config, &reach, token.as_ref().map(|(origin, _)| origin));
     let client = client::new(&trust, resolver.clone(), grounds, limits)?;
     let token = token.map(|(_, token)| token);
-    let credentials =
-        credentials(&config, split.scheme, split.secret, token, &client, limits, clock)?;
+    let check = check_of(split.scheme);
+    let source = config.secret_source.clone();
+    let kept = KeptSecret::new(split.secret_key, split.secret, source, check, clock.clone());
+    let credentials = credentials(&config, split.scheme, kept, token, &client, limits, clock)?;
     let origin = reach.workspace.to_string();
     let pace = paces.of(&origin, limits, clock);
     let slots = Arc::new(Semaphore::new(limits.concurrent_requests));
@@ -243,7 +261,7 @@ fn grounds(config: &ConnectionConfig, reach: &Reach, token: Option<&Origin>) -> 
 fn credentials(
     config: &ConnectionConfig,
     scheme: AuthScheme,
-    secret: Secret,
+    kept: KeptSecret,
     token: Option<catalog::TokenSource>,
     client: &Client,
     limits: &Limits,
@@ -251,25 +269,23 @@ fn credentials(
 ) -> Result<Credentials, Error> {
     match (scheme, token) {
         (AuthScheme::BearerToken, None) => {
-            let bearer = Bearer::new(secret.expose(), &[]).ok_or_else(|| {
-                refused(
-                    config,
-                    "the secret has a space or another character in it that no token has",
-                )
-            })?;
-            Ok(Credentials::Fixed(bearer))
+            let token = FixedToken::new(kept)
+                .ok_or_else(|| refused(config, "the secret does not fit into a header"))?;
+            Ok(Credentials::Fixed(Box::new(token)))
         }
         (AuthScheme::ClientCredentials, Some(token)) => {
             let url = origin::read(&token.url).map_err(|why| refused(config, why))?;
-            Ok(Credentials::Exchanged(Box::new(TokenSource::new(
-                client.clone(),
+            let endpoint = Endpoint {
+                client: client.clone(),
                 url,
-                token.client_id,
-                secret,
-                token.scopes,
-                limits.token,
-                clock.clone(),
-            ))))
+                client_id: token.client_id,
+                scopes: token.scopes,
+                limit: limits.token,
+                clock: clock.clone(),
+                in_body: false.into(),
+            };
+            let source = TokenSource::new(endpoint, kept, clock.clone());
+            Ok(Credentials::Exchanged(Arc::new(source)))
         }
         (AuthScheme::BearerToken, Some(_)) | (AuthScheme::ClientCredentials, None) => {
             Err(refused(config, "the connector is faulty: its connection does not fit its catalog"))

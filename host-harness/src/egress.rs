@@ -9,7 +9,7 @@ use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
     SET_COOKIE, USER_AGENT,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -28,7 +28,7 @@ use crate::policy::{self, Admission, Pass, Reach};
 use crate::retry::{self, Outcome, Situation};
 use crate::settings::Limits;
 use crate::tempo::Tempo;
-use crate::tokens::{Bearer, Credentials};
+use crate::tokens::{Bearer, Credentials, Peeked, refuses_token};
 
 const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("integration-harness/", env!("CARGO_PKG_VERSION")));
@@ -94,7 +94,7 @@ struct Outgoing {
 
 /// An attempt that was answered, and what it was authorized with.
 struct Answered {
-    answer: Response<Incoming>,
+    answer: Response<Peeked>,
     bearer: Option<Bearer>,
     slot: OwnedSemaphorePermit,
 }
@@ -212,8 +212,9 @@ impl Egress {
             Ok(answer) => answer,
             Err(failed) => return Ok(Err(failed)),
         };
+        let (is_refused, answer) = refuses_token(answer, &flight.clock).await;
         let refused = match bearer {
-            Some(refused) if answer.status() == StatusCode::UNAUTHORIZED => refused,
+            Some(refused) if is_refused => refused,
             bearer => return Ok(Ok(Answered { answer, bearer, slot })),
         };
         // The service did nothing, so the same request may go out again, whatever it does.
@@ -222,7 +223,11 @@ impl Egress {
             Some(fresh) => {
                 drop(answer);
                 let answer = self.exchange(outgoing, Some(&fresh), flight).await;
-                Ok(answer.map(|answer| Answered { answer, bearer: Some(fresh), slot }))
+                Ok(answer.map(|answer| Answered {
+                    answer: answer.map(Peeked::from),
+                    bearer: Some(fresh),
+                    slot,
+                }))
             }
         }
     }
@@ -297,7 +302,7 @@ impl Egress {
 
     fn admit(
         &self,
-        answer: Response<Incoming>,
+        answer: Response<Peeked>,
         bearer: Option<Bearer>,
         options: RequestOptions,
         flight: Arc<Flight>,

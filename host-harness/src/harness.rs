@@ -161,8 +161,10 @@ impl Harness {
             let found = meter.measure(Box::pin(find)).await;
             instance.settle(found)
         };
-        let page = within(&flight, find).await?;
-        page.map_err(|error| flight.complete(error.into()))?.try_into()
+        let page = within(&flight, find).await;
+        let page = page.and_then(|page| page.map_err(|error| flight.complete(error.into())));
+        let scrubber = connection.egress.credentials.scrubber();
+        page.map_err(|error| scrubber.error(error))?.try_into()
     }
 
     async fn catalog(&self) -> Result<&Catalog, Error> {

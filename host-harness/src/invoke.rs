@@ -16,7 +16,6 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
 use crate::log::Log;
-use crate::scrub::printable;
 
 /// The shortest wait between two looks, whatever a connector says. A step that brought part of the result is no look.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
@@ -75,7 +74,19 @@ impl<'a> Performance<'a> {
         }
     }
 
-    pub(crate) async fn run(mut self, cancelled: CancellationToken) -> Result<Output, Error> {
+    /// Performs the action. Whatever the connector makes of an answer, what it tells has no secret in it.
+    pub(crate) async fn run(self, cancelled: CancellationToken) -> Result<Output, Error> {
+        let egress = Arc::clone(&self.connection.egress);
+        let outcome = self.complete(cancelled).await;
+        let scrubber = egress.credentials.scrubber();
+        outcome.map_err(|error| scrubber.error(error)).map(|mut output| {
+            output.value = scrubber.value(output.value);
+            output.content_type = scrubber.line(&output.content_type);
+            output
+        })
+    }
+
+    async fn complete(mut self, cancelled: CancellationToken) -> Result<Output, Error> {
         loop {
             let entry = self.state.as_ref().map_or(Entry::Start, Entry::Resume);
             let step = match self.watched(entry, &cancelled).await {
@@ -165,7 +176,7 @@ impl<'a> Performance<'a> {
     /// Keeps what a step left behind, and tells the observer.
     fn keep(&mut self, waiting: types::Waiting) -> Result<(), Error> {
         if let Some(progress) = &waiting.progress {
-            let message = printable(&progress.message);
+            let message = self.connection.egress.credentials.scrubber().line(&progress.message);
             self.observer.progress(
                 &message,
                 progress.fraction,

@@ -36,6 +36,7 @@ mod engine;
 mod error;
 mod exchange;
 mod flight;
+mod forms;
 mod harness;
 mod headers;
 mod instance;
@@ -71,6 +72,7 @@ pub use description::{
 pub use dns::{Resolve, Resolver, Resolving};
 pub use error::{Delivery, Error, ErrorKind};
 pub use harness::Harness;
-pub use secret::Secret;
+pub use scrub::{harmless, steers};
+pub use secret::{Secret, SecretReading, SecretSource};
 pub use settings::{Limits, Settings};
 pub use tokio_util::sync::CancellationToken;

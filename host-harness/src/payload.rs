@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use wasmtime_wasi_http::{Error as WasiError, WasiBody};
 
@@ -19,6 +18,7 @@ use crate::error::ErrorKind;
 use crate::flight::Flight;
 use crate::scrub::Scrubber;
 use crate::tempo::Tempo;
+use crate::tokens::Peeked;
 
 /// A request's body, taken whole: its length is known, and a copy costs nothing.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +91,7 @@ impl Body for Payload {
 
 /// An answer's body: capped, never waited for too long, and without the credentials of its request.
 pub(crate) struct Answer {
-    pub(crate) inner: Incoming,
+    pub(crate) inner: Peeked,
     pub(crate) limit: u64,
     pub(crate) received: u64,
     /// The size that the answer's head states.
@@ -124,14 +124,11 @@ impl Body for Answer {
             let Some(frame) = frame else {
                 self.slot = None;
                 let held = std::mem::take(&mut self.held);
+                let held = self.scrubber.as_ref().map_or(Bytes::new(), |it| it.bytes(held));
                 return Poll::Ready((!held.is_empty()).then(|| Ok(Frame::data(held))));
             };
-            let data = match frame.map_err(|error| self.cut(&error))?.into_data() {
-                Ok(data) => data,
-                Err(trailers) if self.held.is_empty() => return Poll::Ready(Some(Ok(trailers))),
-                // Nobody reads trailers; the bytes that wait before them matter.
-                Err(_) => Bytes::new(),
-            };
+            // Nobody reads trailers, and nobody has searched them for secrets.
+            let Ok(data) = frame.map_err(|error| self.cut(&error))?.into_data() else { continue };
             self.count(data.len() as u64)?;
             self.tempo.brought(data.len() as u64).map_err(|reason| self.slow(reason))?;
             let data = self.scrubbed(data);
@@ -191,9 +188,9 @@ impl Answer {
             whole.extend_from_slice(&data);
             whole.freeze()
         };
-        let mut data = scrubber.bytes(data);
-        self.held = data.split_off(data.len() - scrubber.undecided(&data));
-        data
+        let (ready, held) = scrubber.part(data);
+        self.held = held;
+        ready
     }
 }
 

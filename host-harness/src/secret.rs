@@ -1,6 +1,7 @@
-//! A text that is shown to nobody and wiped when it is dropped.
+//! A text that is shown to nobody and wiped when it is dropped, and where it can be read again.
 
 use std::fmt;
+use std::pin::Pin;
 
 use zeroize::Zeroizing;
 
@@ -36,5 +37,50 @@ impl From<String> for Secret {
 impl From<&str> for Secret {
     fn from(value: &str) -> Self {
         Self::new(value.to_owned())
+    }
+}
+
+/// A secret on its way, or why there is none, in words that have no value in them.
+pub type SecretReading<'a> = Pin<Box<dyn Future<Output = Result<Secret, String>> + Send + 'a>>;
+
+/// Where a connection's secret is kept, so that a new one is picked up without anyone's help. `Debug` shows no value.
+///
+/// It is asked when the service refuses the secret in use, and before a token is requested when it [has changed].
+///
+/// [has changed]: SecretSource::has_changed
+pub trait SecretSource: fmt::Debug + Send + Sync {
+    /// Reads the connection's input of this key anew. An error when there is none, or when the other inputs of the
+    /// connection are no longer the same: a secret must not go to where it was not meant for.
+    fn read<'a>(&'a self, key: &'a str) -> SecretReading<'a>;
+
+    /// True when reading may give something new. Asked often, so it has to be cheap; what cannot tell says no.
+    fn has_changed(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// J3: a secret cannot be displayed or serialized, and its `Debug` says nothing.
+    #[test]
+    fn a_secret_shows_nothing() {
+        // Two implementations would fit a type that can be displayed or serialized, and then this does not compile.
+        trait Hidden<Why> {
+            const HOLDS: () = ();
+        }
+        struct Displayed;
+        struct Serialized;
+        impl<T> Hidden<()> for T {}
+        impl<T: fmt::Display> Hidden<Displayed> for T {}
+        impl<T: serde::Serialize> Hidden<Serialized> for T {}
+        let () = <Secret as Hidden<_>>::HOLDS;
+
+        let secret = Secret::from("dapi-CANARY-debug");
+        assert_eq!(
+            format!("{secret:?} {:#?}", Some(&secret)),
+            "Secret(…) Some(\n    Secret(…),\n)"
+        );
     }
 }

@@ -1,264 +1,147 @@
-//! What authorizes requests: the secret itself, or OAuth tokens that it is exchanged for (RFC 6749, 4.4). One token
-//! request at a time however many callers wait, renewed before a token ends.
+//! What authorizes requests: the secret itself, or OAuth tokens that it is exchanged for (RFC 6749, 4.4).
+//!
+//! `kept` is the secret and where a new one comes from, `endpoint` asks for tokens, `source` keeps the one in use and renews
+//! it in time, `known` is what answers are searched for, and `refusal` tells whether an answer is about the token.
+
+mod endpoint;
+mod kept;
+mod known;
+mod refusal;
+mod source;
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use http::header::HeaderValue;
 
-use crate::client::{Client, Failure};
-use crate::error::{Delivery, Error, ErrorKind};
-use crate::payload::Payload;
-use crate::scrub::{Scrubber, clip, printable};
-use crate::{Clock, Secret};
+pub(crate) use endpoint::Endpoint;
+pub(crate) use kept::KeptSecret;
+pub(crate) use known::Known;
+pub(crate) use refusal::{Peeked, refuses_token};
+pub(crate) use source::TokenSource;
 
-/// A token is not used in its last minute: clocks differ, and requests take time to arrive.
-const MARGIN: Duration = Duration::from_secs(60);
-/// What a token source does not say lasts this long.
-const UNSTATED: Duration = Duration::from_secs(300);
-const LONGEST: Duration = Duration::from_hours(24);
-/// Credentials that were refused are not tried again at once: that only locks accounts.
-const REFUSED: Duration = Duration::from_secs(30);
-const LARGEST_ANSWER: usize = 64 << 10;
-/// What a form encodes. Hyphens of client ids stay: servers that compare Basic credentials undecoded are common.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
+use crate::Secret;
+use crate::error::Error;
+use crate::scrub::{SHORTEST, Scrubber};
+
+/// Longer tokens exceed what servers take in one header.
+const LONGEST: usize = 16 << 10;
 
 /// What goes into `Authorization`, and what finds it again in answers.
 #[derive(Clone)]
 pub(crate) struct Bearer {
     pub(crate) header: HeaderValue,
     pub(crate) scrubber: Arc<Scrubber>,
+    token: Arc<Secret>,
 }
 
 /// Where the bearer tokens of a connection come from.
 pub(crate) enum Credentials {
     /// The secret is the token.
-    Fixed(Bearer),
-    Exchanged(Box<TokenSource>),
-}
-
-/// A client-credentials token endpoint with the token in use.
-pub(crate) struct TokenSource {
-    client: Client,
-    url: Uri,
-    client_id: String,
-    secret: Secret,
-    scopes: String,
-    limit: Duration,
-    clock: Clock,
-    current: RwLock<Option<Token>>,
-    /// Held by the one caller that asks for a token, with the failure that those who waited meanwhile share.
-    renewal: Mutex<Option<(Instant, Error)>>,
-}
-
-#[derive(Clone)]
-struct Token {
-    bearer: Bearer,
-    ends: Instant,
+    Fixed(Box<FixedToken>),
+    Exchanged(Arc<TokenSource>),
 }
 
 impl Bearer {
-    /// An error when the text cannot stand in a header.
-    pub(crate) fn new(token: &str, also_secret: &[&str]) -> Option<Self> {
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    /// None when the text cannot stand in a header.
+    fn new(token: Secret, known: &Known) -> Option<Self> {
+        let text = token.expose();
+        let fits = (1..=LONGEST).contains(&text.len());
+        if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
         }
-        let mut header = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        let mut header = HeaderValue::try_from(format!("Bearer {text}")).ok()?;
         header.set_sensitive(true);
-        let secrets = also_secret.iter().copied().chain([token]);
-        Some(Self { header, scrubber: Arc::new(Scrubber::new(secrets)) })
+        let scrubber = known.with_token(&token);
+        Some(Self { header, scrubber, token: Arc::new(token) })
     }
 }
 
 impl Credentials {
     pub(crate) async fn bearer(&self) -> Result<Bearer, Error> {
         match self {
-            Self::Fixed(bearer) => Ok(bearer.clone()),
+            Self::Fixed(token) => Ok(token.bearer()),
             Self::Exchanged(source) => source.bearer(None).await,
         }
     }
 
-    /// Finds the secrets in use.
+    /// Finds the secrets in use, and those that they replaced not long ago.
     pub(crate) fn scrubber(&self) -> Arc<Scrubber> {
         match self {
-            Self::Fixed(bearer) => Arc::clone(&bearer.scrubber),
-            Self::Exchanged(source) => match source.current() {
-                Some(token) => token.bearer.scrubber,
-                None => Arc::new(Scrubber::new([source.secret.expose()])),
-            },
+            Self::Fixed(token) => token.known.scrubber(),
+            Self::Exchanged(source) => source.known.scrubber(),
         }
     }
 
     /// Another token in place of one that was refused; none where there is only the one.
     pub(crate) async fn renewed(&self, refused: &Bearer) -> Result<Option<Bearer>, Error> {
         match self {
-            Self::Fixed(_) => Ok(None),
+            Self::Fixed(token) => Ok(token.other_than(refused).await),
             Self::Exchanged(source) => source.bearer(Some(refused)).await.map(Some),
         }
     }
 }
 
-impl TokenSource {
-    pub(crate) fn new(
-        client: Client,
-        url: Uri,
-        client_id: String,
-        secret: Secret,
-        scopes: String,
-        limit: Duration,
-        clock: Clock,
-    ) -> Self {
-        let (current, renewal) = (RwLock::new(None), Mutex::new(None));
-        Self { client, url, client_id, secret, scopes, limit, clock, current, renewal }
+/// A secret that is the token, until its place holds another one.
+pub(crate) struct FixedToken {
+    kept: KeptSecret,
+    known: Known,
+    bearer: RwLock<Bearer>,
+}
+
+impl FixedToken {
+    /// None when the secret cannot stand in a header.
+    pub(crate) fn new(kept: KeptSecret) -> Option<Self> {
+        let known = Known::default();
+        let bearer = RwLock::new(Bearer::new(kept.current(), &known)?);
+        Some(Self { kept, known, bearer })
     }
 
-    async fn bearer(&self, refused: Option<&Bearer>) -> Result<Bearer, Error> {
-        let asked = self.clock.now();
-        let usable = |token: &Token, left| {
-            token.ends > asked + left && refused.is_none_or(|r| r.header != token.bearer.header)
-        };
-        if let Some(token) = self.current().filter(|token| usable(token, MARGIN)) {
-            return Ok(token.bearer);
-        }
-        let mut failure = self.renewal.lock().await;
-        if let Some(token) = self.current().filter(|token| usable(token, MARGIN)) {
-            return Ok(token.bearer);
-        }
-        if let Some((at, error)) = &*failure
-            && *at + if error.retryable { Duration::ZERO } else { REFUSED } >= asked
-        {
-            return Err(error.clone());
-        }
-        match self.request().await {
-            Ok(token) => {
-                *failure = None;
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Some(token.clone());
-                Ok(token.bearer)
-            }
-            // A token source that is away for a moment does no harm while the old token lasts.
-            Err(error) => match self.current().filter(|token| usable(token, Duration::ZERO)) {
-                Some(token) => Ok(token.bearer),
-                None => {
-                    *failure = Some((self.clock.now(), error.clone()));
-                    Err(error)
-                }
-            },
-        }
+    fn bearer(&self) -> Bearer {
+        self.bearer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn current(&self) -> Option<Token> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    async fn request(&self) -> Result<Token, Error> {
-        let unavailable = |why: &str| {
-            let message = format!("no token from {}: {why}", self.url);
-            Error { retryable: true, ..Error::new(ErrorKind::Unavailable, message) }
-        };
-        let exchange = tokio::time::timeout(self.limit, self.exchange());
-        match exchange.await {
-            Err(_) => Err(unavailable("it took too long")),
-            Ok(Err(why)) => Err(unavailable(&why)),
-            Ok(Ok((status, body))) => self.read(status, &body),
+    async fn other_than(&self, refused: &Bearer) -> Option<Bearer> {
+        let secret = self.kept.other_than(&refused.token).await?;
+        let mut current = self.bearer.write().unwrap_or_else(PoisonError::into_inner);
+        if *current.token != secret {
+            *current = Bearer::new(secret, &self.known)?;
         }
-    }
-
-    async fn exchange(&self) -> Result<(StatusCode, Bytes), String> {
-        let encode = |text| utf8_percent_encode(text, FORM);
-        // RFC 6749, 2.3.1: both are form-encoded before they become Basic credentials.
-        let pair = format!("{}:{}", encode(&self.client_id), encode(self.secret.expose()));
-        let mut basic = HeaderValue::try_from(format!("Basic {}", BASE64.encode(&pair)))
-            .map_err(|error| error.to_string())?;
-        basic.set_sensitive(true);
-        drop(Secret::new(pair));
-        let form = format!("grant_type=client_credentials&scope={}", encode(&self.scopes));
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(self.url.clone())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, basic)
-            .body(Payload::from(form.into_bytes()))
-            .map_err(|error| error.to_string())?;
-        let answer = self.client.request(request).await.map_err(|e| Failure::of(&e).reason)?;
-        let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-        Ok((parts.status, body.map_err(|error| error.to_string())?.to_bytes()))
-    }
-
-    fn read(&self, status: StatusCode, body: &[u8]) -> Result<Token, Error> {
-        let json: Option<Value> = serde_json::from_slice(body).ok();
-        let text = |key: &str| json.as_ref().and_then(|json| json.get(key)?.as_str());
-        if !status.is_success() {
-            return Err(self.refusal(status, text("error"), text("error_description")));
-        }
-        let unusable = |why: &str| {
-            let message =
-                format!("{} answered with no usable token: {why}; check the token URL", self.url);
-            Error::new(ErrorKind::Unauthenticated, message)
-        };
-        if json.is_none() {
-            return Err(unusable("not JSON"));
-        }
-        if text("token_type").is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-            return Err(unusable("not a bearer token"));
-        }
-        let token = text("access_token").ok_or_else(|| unusable("no access_token"))?;
-        let bearer = Bearer::new(token, &[self.secret.expose()])
-            .ok_or_else(|| unusable("it does not fit into a header"))?;
-        let lasts = match json.as_ref().and_then(|json| json.get("expires_in")) {
-            None | Some(Value::Null) => UNSTATED,
-            Some(stated) => seconds(stated).ok_or_else(|| unusable("it has already ended"))?,
-        };
-        Ok(Token { bearer, ends: self.clock.now() + lasts })
-    }
-
-    fn refusal(&self, status: StatusCode, code: Option<&str>, why: Option<&str>) -> Error {
-        let scrubber = Scrubber::new([self.secret.expose()]);
-        let shown = |text: &str| scrubber.text(clip(&printable(text), 200));
-        let check = match code {
-            Some("invalid_client" | "unauthorized_client") | None => {
-                "check the client id, the client secret and the token URL"
-            }
-            Some("invalid_scope") => "check the scopes",
-            Some(_) => "check the token URL and what the client is allowed to do",
-        };
-        let named = code.map_or_else(|| format!("status {}", status.as_u16()), shown);
-        let why = why.map(|why| format!(": {}", shown(why))).unwrap_or_default();
-        let temporary = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        let mut error = if temporary {
-            let message = format!("no token from {}: {named}{why}; try again", self.url);
-            Error { retryable: true, ..Error::new(ErrorKind::Unavailable, message) }
-        } else {
-            let message = format!("{} gives no token ({named}{why}); {check}", self.url);
-            Error::new(ErrorKind::Unauthenticated, message).delivered(Delivery::Rejected)
-        };
-        error.http_status = Some(status.as_u16());
-        error.error_code = code.map(shown);
-        error
+        Some(current.clone())
     }
 }
 
-/// `expires_in` comes as a number or as text; none for what is over already.
-fn seconds(stated: &Value) -> Option<Duration> {
-    let text = match stated {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.trim().to_owned(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Some(UNSTATED),
-    };
-    let Ok(seconds) = text.parse::<f64>() else { return Some(UNSTATED) };
-    let lasts = seconds > 0.0;
-    lasts.then(|| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST))
+/// Says what is wrong with a secret that is a bearer token, without it.
+pub(crate) fn check_token(secret: &str) -> Result<(), String> {
+    if secret.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+        return Err(
+            "begins with \"Bearer \"; leave that out, it is added to each request".to_owned()
+        );
+    }
+    let misfit = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '\'' | '`');
+    if let Some((before, c)) = secret.chars().enumerate().find(|(_, c)| misfit(*c)) {
+        let what = match c {
+            ' ' => "a space",
+            '"' | '\'' | '`' => "a quotation mark",
+            c if c.is_control() => "a control character",
+            c if c.is_whitespace() => "a blank",
+            _ => "a character that is not ASCII",
+        };
+        return Err(format!("has {what} at position {}, which no token has", before + 1));
+    }
+    if secret.len() > LONGEST {
+        return Err(format!("is longer than {LONGEST} bytes, which no token is"));
+    }
+    check_length(secret)
+}
+
+/// Says what is wrong with the length of any secret.
+pub(crate) fn check_length(secret: &str) -> Result<(), String> {
+    if secret.len() >= SHORTEST {
+        return Ok(());
+    }
+    Err(format!(
+        "is shorter than {SHORTEST} characters, too short to be kept out of answers and logs"
+    ))
 }
 
 #[cfg(test)]
@@ -266,22 +149,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lifetimes_are_read_however_they_are_written() {
-        let read = |json: &str| seconds(&serde_json::from_str(json).expect("json"));
-        assert_eq!(read("3600"), Some(Duration::from_secs(3600)));
-        assert_eq!(read("\"3600\""), Some(Duration::from_secs(3600)));
-        assert_eq!(read("1.5"), Some(Duration::from_millis(1500)));
-        assert_eq!(read("1e18"), Some(LONGEST));
-        assert_eq!(read("0"), None);
-        assert_eq!(read("-1"), None);
-        assert_eq!(read("\"soon\""), Some(UNSTATED));
+    fn a_token_that_does_not_fit_into_a_header_is_no_bearer() {
+        let bearer = |token: &str| Bearer::new(Secret::from(token), &Known::default());
+        assert!(bearer("dapi123").is_some() && bearer(&"x".repeat(LONGEST)).is_some());
+        for odd in ["", "a b", "a\r\nx: y", "ä", "a\0", &"x".repeat(LONGEST + 1)] {
+            assert!(bearer(odd).is_none(), "{odd:?}");
+        }
     }
 
+    /// J3: the header that carries a token does not show it.
     #[test]
-    fn a_token_that_does_not_fit_into_a_header_is_no_bearer() {
-        assert!(Bearer::new("dapi123", &[]).is_some());
-        for odd in ["", "a b", "a\r\nx: y", "ä"] {
-            assert!(Bearer::new(odd, &[]).is_none(), "{odd:?}");
+    fn the_header_of_a_token_is_sensitive() {
+        let bearer = Bearer::new(Secret::from("dapi-CANARY"), &Known::default()).expect("a token");
+        assert_eq!(format!("{:?}", bearer.header), "Sensitive");
+    }
+
+    /// C1, J9: what is wrong with a token is said with its place and without its text.
+    #[test]
+    fn misfit_tokens_are_told_by_place() {
+        for (token, why) in [
+            ("dapi5f1d 0c", "has a space at position 9"),
+            ("\"dapi5f1d0c\"", "has a quotation mark at position 1"),
+            ("dapi5f1d\u{0}0c", "has a control character at position 9"),
+            ("dapi5f1d\r\nx: y", "has a control character at position 9"),
+            ("dapi5f1dé", "has a character that is not ASCII at position 9"),
+            ("dapi5f1d\u{a0}0c", "has a blank at position 9"),
+            ("Bearer dapi5f1d0c", "begins with \"Bearer \""),
+            ("dapi5f1", "is shorter than 8 characters"),
+        ] {
+            let said = check_token(token).expect_err(token);
+            assert!(said.starts_with(why), "{said}");
+            assert!(!said.contains("5f1d"), "{said}");
         }
+        assert_eq!(check_token(&"d".repeat(8 << 10)), Ok(()));
+        assert!(check_token(&"d".repeat(LONGEST + 1)).is_err());
     }
 }

@@ -40,7 +40,14 @@ pub(crate) struct Python {
 
 impl Python {
     pub(crate) fn start(interpreter: &Path) -> io::Result<Python> {
-        let mut child = Command::new(interpreter)
+        let mut command = Command::new(interpreter);
+        // Whoever started this workspace may have the secrets of a real one in its variables.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("DATABRICKS_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(["-u", "-c", DRIVER])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

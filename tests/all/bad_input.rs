@@ -56,7 +56,7 @@ async fn an_unreachable_host_was_not_reached() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let harness = harness();
     let host = format!("http://127.0.0.1:{port}");
-    let config = config("personalAccessToken", &[("host", &host), ("apiKey", "dapi0")]);
+    let config = config("personalAccessToken", &[("host", &host), ("apiKey", "dapi0000")]);
     let connection = harness.connect(config).await.unwrap();
     for (action, input) in [
         ("getCurrentUser", json!({})),

@@ -24,7 +24,7 @@ impl Shell {
         let text = format!(
             "[local]\ntype = \"personalAccessToken\"\nhost = \"{0}\"\napiKey = \"env:LOCAL_TOKEN\"\nallow_http_loopback = true\n\n\
              [wrong]\ntype = \"personalAccessToken\"\nhost = \"{0}\"\napiKey = \"dapi-canary\"\nallow_http_loopback = true\n\n\
-             [placeholder]\ntype = \"personalAccessToken\"\nhost = \"dbc-REPLACE-ME.cloud.databricks.com\"\napiKey = \"dapi0\"\n",
+             [placeholder]\ntype = \"personalAccessToken\"\nhost = \"dbc-REPLACE-ME.cloud.databricks.com\"\napiKey = \"dapi0000\"\n",
             workspace.origin()
         );
         std::fs::write(folder.path().join("connections.toml"), text).unwrap();

@@ -35,7 +35,7 @@ async fn every_form_of_a_host_is_the_same_origin() {
     ];
     for form in &forms {
         let connection = harness()
-            .connect(config("personalAccessToken", &[("host", form), ("apiKey", "dapi0")]))
+            .connect(config("personalAccessToken", &[("host", form), ("apiKey", "dapi0000")]))
             .await;
         assert_eq!(connection.unwrap().origin(), format!("https://{host}"), "{form}");
     }
@@ -53,7 +53,7 @@ async fn hosts_that_cannot_be_are_refused() {
         "https://user:pass@dbc-1.cloud.databricks.com",
         "https://",
     ] {
-        let error = refused("personalAccessToken", &[("host", host), ("apiKey", "dapi0")]).await;
+        let error = refused("personalAccessToken", &[("host", host), ("apiKey", "dapi0000")]).await;
         assert_eq!(error.kind, ErrorKind::InvalidConnection, "{host}: {error:?}");
         assert!(error.message.to_lowercase().contains("host"), "{host}: {}", error.message);
     }
@@ -65,7 +65,7 @@ async fn personal_access_token_needs_its_two_inputs() {
     let error = refused("personalAccessToken", &[("host", "dbc-1.cloud.databricks.com")]).await;
     assert_eq!(error.kind, ErrorKind::InvalidConnection);
     assert!(error.message.contains("apiKey"), "{}", error.message);
-    let fields = [("host", "dbc-1.cloud.databricks.com"), ("apiKey", "dapi0"), ("hots", "x")];
+    let fields = [("host", "dbc-1.cloud.databricks.com"), ("apiKey", "dapi0000"), ("hots", "x")];
     let error = refused("personalAccessToken", &fields).await;
     assert!(error.message.contains("hots"), "{}", error.message);
 }
@@ -147,8 +147,12 @@ async fn account_token_reaches_account_and_workspace() {
 #[tokio::test]
 async fn the_placeholder_of_the_token_url_is_refused() {
     let url = "https://dbc-REPLACE-ME.cloud.databricks.com/oidc/v1/token";
-    let fields =
-        [("tokenUrl", url), ("scopes", "all-apis"), ("clientId", "c"), ("clientSecret", "s")];
+    let fields = [
+        ("tokenUrl", url),
+        ("scopes", "all-apis"),
+        ("clientId", "c"),
+        ("clientSecret", "dose0000"),
+    ];
     let error = refused("workspaceServicePrincipal", &fields).await;
     assert_eq!(error.kind, ErrorKind::InvalidConnection);
     assert!(error.message.contains("REPLACE-ME"), "{}", error.message);

@@ -11,6 +11,7 @@ mod commands;
 mod component;
 mod connections;
 mod egress;
+mod leaks;
 mod process;
 mod raw_request;
 mod retries;

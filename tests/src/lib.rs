@@ -4,9 +4,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test that cannot go on fails"
 )]
+
+pub mod leaks;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -71,6 +71,7 @@ fn an_entra_token_url_needs_the_host() {
     assert_eq!(resolved.workspace.account_origin, None);
 }
 
+/// C19: scopes are separated by spaces on the wire, and none are the default.
 #[test]
 fn scopes_are_separated_by_spaces() {
     let url = format!("{HOST}/oidc/v1/token");
@@ -82,6 +83,18 @@ fn scopes_are_separated_by_spaces() {
     ] {
         let resolved = principal(&json!({ "tokenUrl": url, "scopes": given })).unwrap();
         assert_eq!(resolved.token.unwrap().scopes, expected, "{given:?}");
+    }
+}
+
+/// C19: what OAuth does not allow in a scope is refused before anything is sent.
+#[test]
+fn scopes_are_checked() {
+    let url = format!("{HOST}/oidc/v1/token");
+    for odd in ["all-apis \"sql\"", "sql\\jobs", "sql é", "sql\u{0}", "\u{202e}sql"] {
+        let error = principal(&json!({ "tokenUrl": url, "scopes": odd })).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidConnection);
+        assert!(error.message.starts_with("Scopes: has \""), "{error}");
+        assert!(error.message.is_ascii() || odd.contains('é'), "{error}");
     }
 }
 

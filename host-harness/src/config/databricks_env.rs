@@ -25,6 +25,9 @@ const CLIENT_SECRET: &str = "client_secret";
 const ACCOUNT_ID: &str = "account_id";
 const AUTH_TYPE: &str = "auth_type";
 
+/// Those of the variables that are secrets.
+pub(super) const SECRET_VARIABLES: [&str; 2] = ["DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET"];
+
 /// Where profiles are, when not in `~/.databrickscfg`.
 pub(super) const PROFILE_FILE_VARIABLE: &str = "DATABRICKS_CONFIG_FILE";
 /// The profile that fills what the variables leave open.

@@ -3,24 +3,45 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 /// A set of environment variables. An empty one counts as absent, as with the official tools.
 #[derive(Clone, Default)]
 pub struct Environment {
-    variables: BTreeMap<String, String>,
+    variables: BTreeMap<String, Zeroizing<String>>,
+    read: Option<Arc<dyn Fn() -> Self + Send + Sync>>,
 }
 
 impl Environment {
     /// The variables of this process. Those that are not UTF-8 are left out.
     pub fn of_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        Self::watched(|| {
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect()
+        })
+    }
+
+    /// What this gives now, and again whenever a secret is looked for anew.
+    pub fn watched(read: impl Fn() -> Self + Send + Sync + 'static) -> Self {
+        let variables = read().variables;
+        Self { variables, read: Some(Arc::new(read)) }
+    }
+
+    /// The same variables with the values that they have by now.
+    pub(super) fn renewed(&self) -> Self {
+        let variables =
+            self.read.as_ref().map_or_else(|| self.variables.clone(), |read| read().variables);
+        Self { variables, read: self.read.clone() }
     }
 
     /// The value of a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables.get(name).map(|value| value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// The user's home directory.
@@ -55,8 +76,8 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        let variables = variables.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
-        Self { variables }
+        let variables = variables.into_iter().map(|(n, v)| (n.into(), Zeroizing::new(v.into())));
+        Self { variables: variables.collect(), read: None }
     }
 }
 

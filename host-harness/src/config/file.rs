@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::value::Value;
 use super::{ConfigError, Definition, Environment, Source};
 use crate::Settings;
@@ -52,7 +54,7 @@ impl File {
         let Some(path) = named.map(Path::to_owned).or_else(usual) else {
             return Ok(Self::default());
         };
-        match std::fs::read_to_string(&path) {
+        match std::fs::read_to_string(&path).map(Zeroizing::new) {
             Ok(text) => Reader { path: &path, environment }.file(&text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
                 Ok(Self::default())

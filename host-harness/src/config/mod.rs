@@ -9,19 +9,23 @@ mod environment;
 mod error;
 mod file;
 mod profiles;
+mod reread;
 mod value;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use definition::{Definition, Listed, Source};
 pub use environment::Environment;
 pub use error::ConfigError;
 
-use crate::{ConnectionConfig, Settings, names};
+use crate::{ConnectionConfig, Secret, Settings, names};
 use databricks_env::{Attributes, SNIPPET};
 use file::File;
 use profiles::Profiles;
+use reread::Reread;
+use value::Value;
 
 /// The name of the connection that the `DATABRICKS_*` variables make.
 const ENVIRONMENT: &str = "env";
@@ -31,6 +35,8 @@ const PROFILE_PREFIX: &str = "profile:";
 /// Every connection that a name can stand for, and the settings of the harness.
 #[derive(Debug)]
 pub struct Configuration {
+    /// The connections file that was named.
+    named: Option<PathBuf>,
     file: File,
     environment: Environment,
 }
@@ -44,7 +50,7 @@ impl Configuration {
     /// Reads the connections file: the one that is named, else the one in the usual place, which need not exist.
     pub fn load(named: Option<&Path>, environment: Environment) -> Result<Self, ConfigError> {
         let file = File::load(named, &environment)?;
-        Ok(Self { file, environment })
+        Ok(Self { named: named.map(Path::to_owned), file, environment })
     }
 
     /// The table `settings` of the file.
@@ -101,19 +107,14 @@ impl Configuration {
         }
     }
 
-    /// Gets the values of a connection: reads its variables, runs its commands.
+    /// Gets the values of a connection: reads its variables, runs its commands. The secret can be read again.
     pub async fn resolve(&self, definition: &Definition) -> Result<ConnectionConfig, ConfigError> {
-        let mut fields = BTreeMap::new();
-        for (key, value) in &definition.fields {
-            let secret = value.resolve(&self.environment).await.map_err(|why| {
-                ConfigError::new(format!("connection {}, {key}: {why}", definition.name))
-                    .with_hint(format!("the connection comes from {}", definition.source))
-            })?;
-            fields.insert(key.clone(), secret);
-        }
+        let reread = Reread::begin(self, definition);
+        let fields = self.values(definition).await?;
         Ok(ConnectionConfig {
             name: definition.name.clone(),
             connection_type: definition.connection_type.clone(),
+            secret_source: Some(Arc::new(reread.of(fields.clone()))),
             fields,
             ca_file: definition.ca_file.clone(),
             allow_http_loopback: definition.allow_http_loopback,
@@ -124,6 +125,31 @@ impl Configuration {
             read_only: definition.read_only,
             deny_paths: definition.deny_paths.clone(),
         })
+    }
+
+    async fn values(
+        &self,
+        definition: &Definition,
+    ) -> Result<BTreeMap<String, Secret>, ConfigError> {
+        let kept_back = self.secret_variables();
+        let mut fields = BTreeMap::new();
+        for (key, value) in &definition.fields {
+            let secret = value.resolve(&self.environment, &kept_back).await.map_err(|why| {
+                ConfigError::new(format!("connection {}, {key}: {why}", definition.name))
+                    .with_hint(format!("the connection comes from {}", definition.source))
+            })?;
+            fields.insert(key.clone(), secret);
+        }
+        Ok(fields)
+    }
+
+    /// The variables that may have secrets of connections in them. Commands that print another secret do not get to see
+    /// them; they may need to know where the workspace is.
+    fn secret_variables(&self) -> Vec<String> {
+        let public = |name: &&str| databricks_env::ATTRIBUTES.iter().any(|(_, v)| v == name);
+        let named = self.file.connections.iter().flat_map(|definition| definition.fields.values());
+        let named = named.filter_map(Value::variable_name).filter(|name| !public(name));
+        named.chain(databricks_env::SECRET_VARIABLES).map(str::to_owned).collect()
     }
 
     fn in_file(&self, name: &str) -> Option<&Definition> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use configparser::ini::{Ini, IniDefault};
+use zeroize::Zeroizing;
 
 use super::databricks_env::{
     ATTRIBUTES, Attributes, DEFAULT_PROFILE, PROFILE_FILE, PROFILE_FILE_VARIABLE, PROFILE_SETTINGS,
@@ -30,7 +31,7 @@ impl Profiles {
         let Some(path) = named.or_else(in_home) else {
             return Ok(Self::default());
         };
-        match std::fs::read_to_string(&path) {
+        match std::fs::read_to_string(&path).map(Zeroizing::new) {
             Ok(text) => Self::parse(&text, path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => {
                 Ok(Self::default())

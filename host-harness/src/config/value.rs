@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::Environment;
 use crate::Secret;
+use crate::scrub::{clip, printable};
 
 /// How long a command may take to print a secret: enough to unlock a password store, short enough not to look hung.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,8 +73,21 @@ impl Value {
         }
     }
 
-    /// The value itself. Runs the command, if that is what it takes. The message has no value in it.
-    pub(super) async fn resolve(&self, environment: &Environment) -> Result<Secret, String> {
+    /// The variable that the value is in.
+    pub(super) fn variable_name(&self) -> Option<&str> {
+        match self {
+            Self::Variable(name) => Some(name),
+            Self::Plain(_) | Self::Command { .. } => None,
+        }
+    }
+
+    /// The value itself. Runs the command, if that is what it takes, without the variables that are `kept_back`. The message
+    /// has no value in it.
+    pub(super) async fn resolve(
+        &self,
+        environment: &Environment,
+        kept_back: &[String],
+    ) -> Result<Secret, String> {
         match self {
             Self::Plain(secret) => Ok(secret.clone()),
             Self::Variable(name) => match environment.get(name) {
@@ -81,7 +95,12 @@ impl Value {
                 None => Err(format!("the environment variable {name} is not set or is empty")),
             },
             Self::Command { program, arguments } => {
-                printed_by(program, arguments, COMMAND_TIMEOUT).await
+                let mut command = Command::new(program);
+                command.args(arguments);
+                for name in kept_back {
+                    command.env_remove(name);
+                }
+                printed_by(program, command, COMMAND_TIMEOUT).await
             }
         }
     }
@@ -90,11 +109,10 @@ impl Value {
 /// The one line that a command prints. Its standard input is closed: that of the harness may be an action's input.
 async fn printed_by(
     program: &str,
-    arguments: &[String],
+    mut command: Command,
     timeout: Duration,
 ) -> Result<Secret, String> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(timeout, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(format!("the command {program} cannot be run: {error}")),
@@ -130,7 +148,7 @@ fn seconds(duration: Duration) -> String {
 fn first_line(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     match text.lines().map(str::trim).find(|line| !line.is_empty()) {
-        Some(line) => format!(": {line}"),
+        Some(line) => format!(": {}", printable(clip(line, 200))),
         None => String::new(),
     }
 }
@@ -148,7 +166,8 @@ mod tests {
 
     async fn resolve(toml: &str) -> Result<String, String> {
         let environment = Environment::from_iter([("TOKEN", "from-env"), ("EMPTY", "")]);
-        Ok(parse(toml)?.resolve(&environment).await?.expose().to_owned())
+        let kept_back = ["KEPT_BACK".to_owned()];
+        Ok(parse(toml)?.resolve(&environment, &kept_back).await?.expose().to_owned())
     }
 
     #[tokio::test]
@@ -210,8 +229,9 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_hangs_is_given_up() {
         let started = std::time::Instant::now();
-        let arguments = ["600".to_owned()];
-        let error = printed_by("sleep", &arguments, Duration::from_millis(50)).await.unwrap_err();
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        let error = printed_by("sleep", command, Duration::from_millis(50)).await.unwrap_err();
         assert_eq!(error, "the command sleep took longer than 0.05 s");
         assert!(started.elapsed() < Duration::from_secs(60));
     }

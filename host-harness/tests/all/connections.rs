@@ -36,10 +36,64 @@ async fn a_missing_secret_is_named() {
     assert!(refusal(|config| field(config, "token", " ")).await.contains("token is missing"));
 }
 
+/// C1: a token with a character that none has is refused by place, and ends of lines around it do no harm.
 #[tokio::test]
-async fn a_secret_that_fits_no_header_is_not_shown() {
-    let message = refusal(|config| field(config, "token", "two words")).await;
-    assert!(message.contains("no token has") && !message.contains("words"), "{message}");
+async fn a_token_that_fits_no_header_is_not_shown() {
+    for (token, why) in [
+        ("two words", "token has a space at position 4"),
+        ("dapi\r\nx-evil: 1", "token has a control character at position 5"),
+        ("dapi-5f1d\0", "token has a control character at position 10"),
+        ("\"dapi-5f1d\"", "token has a quotation mark at position 1"),
+        ("Bearer dapi-5f1d", "token begins with \"Bearer \""),
+    ] {
+        let message = refusal(|config| field(config, "token", token)).await;
+        assert!(message.contains(why), "{message}");
+        assert!(!message.contains("words") && !message.contains("5f1d"), "{message}");
+    }
+    for token in [&format!(" {TOKEN}\r\n"), &"d".repeat(8 << 10)] {
+        let mut config = config("http://127.0.0.1:1");
+        field(&mut config, "token", token);
+        harness().connect(config).await.unwrap();
+    }
+}
+
+/// J9: a secret that is too short to be found in answers is refused.
+#[tokio::test]
+async fn a_short_secret_is_refused() {
+    let why = "token is shorter than 8 characters, too short to be kept out of answers and logs";
+    assert!(refusal(|config| field(config, "token", "dapi123")).await.ends_with(why));
+    let message = refusal(|config| {
+        config.connection_type = "client".to_owned();
+        config.fields.remove("token");
+        for (key, value) in
+            [("tokenUrl", "http://127.0.0.1:1/token"), ("id", "c"), ("secret", "password")]
+        {
+            field(config, key, value);
+        }
+        field(config, "secret", "seven77");
+    });
+    assert!(message.await.contains("secret is shorter than 8 characters"));
+}
+
+/// C17: secrets go to a token endpoint over https, or on this machine where that is allowed, and to a host that was named.
+#[tokio::test]
+async fn a_token_url_is_one_that_may_get_secrets() {
+    for (url, why) in [
+        ("http://work.test/token", "is not https"),
+        ("https://work.test@evil.test/token", "a user name in it"),
+        ("ftp://work.test/token", "only https"),
+        ("work.test/token", "it is not a URL"),
+    ] {
+        let message = refusal(|config| {
+            config.connection_type = "client".to_owned();
+            config.fields.remove("token");
+            for (key, value) in [("tokenUrl", url), ("id", "c"), ("secret", TOKEN)] {
+                field(config, key, value);
+            }
+        });
+        let message = message.await;
+        assert!(message.contains(why), "{url}: {message}");
+    }
 }
 
 #[tokio::test]
@@ -74,6 +128,7 @@ async fn a_faulty_list_of_hosts_is_refused() {
     assert!(message.contains("allow_hosts"), "{message}");
 }
 
+/// J3: no secret shows in the debug output of configurations and connections.
 #[tokio::test]
 async fn secrets_do_not_show_in_debug_output() {
     let config = config("http://127.0.0.1:1");

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use host_harness::{
-    Call, CancellationToken, Connection, ConnectionConfig, Error, Harness, Limits, Output, Secret,
-    Settings, Value,
+    Call, CancellationToken, Clock, Connection, ConnectionConfig, Error, Harness, Limits, Output,
+    Secret, Settings, Value,
 };
 use serde_json::{Value as Json, json};
 
@@ -50,6 +50,21 @@ pub(crate) fn harness_with(change: impl FnOnce(&mut Limits)) -> Harness {
     let mut settings = Settings { cache_dir: Some(cache_dir()), ..Settings::default() };
     change(&mut settings.limits);
     Harness::load(guest(), settings).unwrap()
+}
+
+/// A harness that goes by this clock and does not pace its requests.
+pub(crate) fn harness_at(clock: &Clock) -> Harness {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let mut settings =
+        Settings { cache_dir: Some(cache), clock: clock.clone(), ..Settings::default() };
+    settings.limits.requests_per_second = 0;
+    Harness::load(guest(), settings).unwrap()
+}
+
+/// Lets time go by on a harness's skipping clock.
+pub(crate) async fn pass(harness: &Harness, seconds: u64) {
+    let input = json!({ "steps": 1, "pollMs": seconds * 1000 });
+    invoke(harness, &unused(harness).await, "wait", &input).await.unwrap();
 }
 
 /// The harness that most tests share.

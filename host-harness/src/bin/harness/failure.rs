@@ -7,7 +7,7 @@ use host_harness::config::ConfigError;
 use host_harness::{Error, ErrorKind};
 
 use crate::exit_code;
-use crate::terminal::{DIM, ERROR, Terminal};
+use crate::terminal::{DIM, ERROR, Terminal, harmless};
 
 /// What went wrong, and lines that say what to do about it.
 #[derive(Debug)]
@@ -58,16 +58,20 @@ impl Failure {
 
     fn json(&self) -> String {
         let error = serde_json::to_string(&*self.error).unwrap_or_default();
-        format!("{error}\n")
+        // The escapes are JSON's own: what a service wrote arrives, and steers no terminal on its way.
+        format!("{}\n", harmless(&error, &[]))
     }
 
     fn lines(&self, verbose: bool) -> String {
-        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", self.error.message);
+        let message = harmless(&self.error.message, &[]);
+        let mut text = format!("{ERROR}error:{ERROR:#} {message}\n");
         if verbose {
-            text.push_str(&format!("{DIM}{}{DIM:#}\n", self.particulars()));
+            let particulars = harmless(&self.particulars(), &[]);
+            text.push_str(&format!("{DIM}{particulars}{DIM:#}\n"));
         }
         for hint in self.running().into_iter().chain(self.hints.iter().cloned()).chain(self.later())
         {
+            let hint = harmless(&hint, &['\n']);
             text.push_str(&format!("{DIM}hint:{DIM:#} {hint}\n"));
         }
         text
@@ -128,6 +132,23 @@ mod tests {
 
     fn plain(failure: &Failure, verbose: bool) -> String {
         anstream::adapter::strip_str(&failure.lines(verbose)).to_string()
+    }
+
+    /// J12: a service's words in an error bring no line of their own, and no command to the terminal.
+    #[test]
+    fn errors_do_not_steer_the_terminal() {
+        let mut error = Error::new(ErrorKind::Conflict, "no\nerror: forged \u{1b}[2J\u{202e}");
+        error.details = Some(json!({"a\u{9b}": "b\u{2028}\nwarning: c"}));
+        error.request_id = Some("id\r\nhint: d".to_owned());
+        error.handle = Some(json!({"run": "\u{9b}2J"}));
+        error.retryable = true;
+        let failure = Failure::from(error);
+        for text in [plain(&failure, true), failure.json()] {
+            let lines: Vec<_> = text.lines().collect();
+            assert!(!text.contains(|c| host_harness::steers(c) && c != '\n'), "{text:?}");
+            assert!(lines.len() <= 3, "{text}");
+        }
+        serde_json::from_str::<serde_json::Value>(&failure.json()).unwrap();
     }
 
     #[test]

@@ -18,18 +18,27 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use args::CommandLine;
 use failure::{Failure, Result};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
+    leave_no_core();
     let line = CommandLine::parse();
     let terminal = Terminal::new(&line.global);
     match perform(&line, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(&terminal, line.command.is_for_programs()),
     }
+}
+
+/// What a crash writes to disk would have the secrets in it.
+fn leave_no_core() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Where the system does not let us, there is nothing else to do about it.
+    let _ = setrlimit(Resource::Core, none);
 }
 
 /// One thread: a command makes one call at a time, and threads would only cost its start.

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
+pub(crate) use host_harness::harmless;
+
 use crate::args::{ColorWhen, Global};
 
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -99,33 +101,4 @@ fn width_of_stdout() -> Option<usize> {
     let stdout = std::io::stdout();
     let width = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
     stdout.is_terminal().then(|| width().unwrap_or(WHEN_UNKNOWN))
-}
-
-/// Text of a service made harmless: a control character could be a command to the terminal.
-pub(crate) fn harmless(text: &str, kept: &[char]) -> String {
-    let is_command = |c: char| c.is_control() && !kept.contains(&c);
-    if !text.contains(is_command) {
-        return text.to_owned();
-    }
-    let mut harmless = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_command(c) {
-            harmless.extend(c.escape_default());
-        } else {
-            harmless.push(c);
-        }
-    }
-    harmless
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_shown_and_not_sent() {
-        assert_eq!(harmless("a\u{1b}[2Jb\n", &['\n']), "a\\u{1b}[2Jb\n");
-        assert_eq!(harmless("a\nb\u{9b}", &[]), "a\\nb\\u{9b}");
-        assert_eq!(harmless("Grüße", &[]), "Grüße");
-    }
 }

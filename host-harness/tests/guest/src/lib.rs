@@ -33,8 +33,8 @@ use waki::header::HeaderName;
 struct Guest;
 
 const ACTIONS: &[&str] = &[
-    "echo", "get", "read", "wait", "emit", "log", "loop", "bomb", "panic", "recurse", "flood",
-    "handles", "send", "follow", "write",
+    "echo", "get", "dump", "read", "wait", "emit", "log", "loop", "bomb", "panic", "recurse",
+    "flood", "handles", "send", "follow", "write",
 ];
 
 impl catalog::Guest for Guest {
@@ -156,6 +156,7 @@ impl actions::Guest for Guest {
         match invocation.action.as_str() {
             "echo" => done(invocation.input),
             "get" | "write" => get(&input(&invocation)),
+            "dump" => dump(&input(&invocation)),
             "send" => send(&input(&invocation)),
             "follow" => follow(&invocation),
             "read" => read(&input(&invocation)),
@@ -272,6 +273,9 @@ fn get(input: &Json) -> Result<Step, Error> {
     while let Some(part) = answer.chunk(1 << 20).map_err(|_| broken())? {
         body.extend(part);
     }
+    if input["panic"] == true {
+        panic!("{} {headers:?} {}", status, String::from_utf8_lossy(&body));
+    }
     if input["mirror"] == true {
         return done(String::from_utf8(body).expect("text"));
     }
@@ -326,6 +330,33 @@ fn send(input: &Json) -> Result<Step, Error> {
     let answer =
         answer.get().expect("ready").expect("taken once").map_err(|code| unsent(&code.into()))?;
     done(json!({ "status": answer.status() }).to_string())
+}
+
+/// Makes the requests that the input lists, logs what they bring, and answers with all that this instance's memory holds
+/// by then. Every bit is turned, so that nothing on the way out recognizes what it should have kept from getting in.
+fn dump(input: &Json) -> Result<Step, Error> {
+    // Taken before all else, so that it does not lie where what is looked for was.
+    let mut dumped: Vec<u8> = Vec::with_capacity(16 << 20);
+    let own = dumped.as_ptr().addr()..dumped.as_ptr().addr() + dumped.capacity();
+    for request in input["requests"].as_array().into_iter().flatten() {
+        match get(request) {
+            Ok(Step::Done(output)) => eprintln!("{:?}", output.value),
+            Ok(Step::Waiting(_)) => {}
+            Err(error) => eprintln!("{error:?}"),
+        }
+    }
+    let end = core::arch::wasm32::memory_size(0) << 16;
+    for address in (1024..end).filter(|address| !own.contains(address)) {
+        let address = std::ptr::with_exposed_provenance::<u8>(address);
+        #[expect(unsafe_code, reason = "every address below the size of the memory can be read")]
+        let byte = unsafe { address.read_volatile() };
+        dumped.push(!byte);
+    }
+    Ok(Step::Done(Output {
+        value: Value::Binary(dumped),
+        content_type: "application/octet-stream".into(),
+        truncated: false,
+    }))
 }
 
 fn unsent(error: &anyhow::Error) -> Error {

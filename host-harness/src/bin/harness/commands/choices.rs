@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::input;
 use crate::output::{Format, Paragraphs, line, print_json, text_table};
 use crate::session::Session;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, harmless};
 
 const HEADER: [&str; 3] = ["Value", "Label", "Detail"];
 
@@ -33,7 +33,7 @@ fn print(page: &ChoicePage, format: Option<Format>, terminal: &Terminal) -> Resu
     let rows = page.choices.iter().map(row);
     line(&text_table(HEADER, rows, Paragraphs::OneLine, terminal))?;
     if let Some(next) = &page.next {
-        terminal.note(format_args!("there are more: --page-token {next}"));
+        terminal.note(format_args!("there are more: --page-token {}", harmless(next, &[])));
     }
     Ok(())
 }

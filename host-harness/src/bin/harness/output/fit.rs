@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::grid::Grid;
 use crate::failure::{Failure, Result};
+use crate::terminal::harmless;
 
 /// Longest cells, widest first: the first at which all columns fit is taken, and at the last one columns go.
 const CELL_WIDTHS: &[usize] = &[usize::MAX, 80, 48, 32, 24];
@@ -130,8 +131,8 @@ fn natural_width(grid: &Grid<'_>, column: usize) -> usize {
 /// A cell on one line: text as it is, anything else as JSON.
 pub(super) fn cell_text(value: &Value) -> String {
     match value {
-        Value::String(text) => crate::terminal::harmless(text, &[]),
-        other => other.to_string(),
+        Value::String(text) => harmless(text, &[]),
+        other => harmless(&other.to_string(), &[]),
     }
 }
 

@@ -14,7 +14,7 @@ const READABLE_BYTES: usize = 8 << 20;
 /// The same JSON, laid out; or as it is, when it is too long or no JSON after all.
 pub(super) fn readable(text: &str) -> String {
     if text.len() > READABLE_BYTES {
-        return text.to_owned();
+        return harmless(text, &['\n', '\t']);
     }
     let laid_out =
         serde_json::from_str::<Value>(text).and_then(|v| serde_json::to_string_pretty(&v));
@@ -47,6 +47,16 @@ mod tests {
             "{\n  \"b\": 12345678901234567890.10,\n  \"a\": []\n}"
         );
         assert_eq!(readable("not json"), "not json");
+    }
+
+    /// J12: what a service writes into a result does not steer the terminal, laid out or not.
+    #[test]
+    fn results_do_not_steer_the_terminal() {
+        let steering = "\"\u{9b}2J\u{202e}\u{7f}\"";
+        assert_eq!(readable(steering), r#""\u009b2J\u202e\u007f""#);
+        assert_eq!(readable("\u{1b}]0;title\u{7}"), "\\u001b]0;title\\u0007");
+        let long = format!("\"{}\u{1b}[2J\"", "x".repeat(READABLE_BYTES));
+        assert!(!readable(&long).contains('\u{1b}'));
     }
 
     #[test]

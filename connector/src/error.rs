@@ -5,6 +5,11 @@ use std::ops::{Deref, DerefMut};
 
 use serde_json::Value;
 
+use crate::plain_text;
+
+/// Characters of a message.
+const LONGEST_MESSAGE: usize = 300;
+
 /// What went wrong; one to one with `error-kind` of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -106,6 +111,12 @@ impl Error {
     /// Whether time alone may heal it.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout)
+    }
+
+    /// With a message of one line that is not too long for people, whatever it quotes.
+    pub(crate) fn in_one_line(mut self) -> Self {
+        self.message = plain_text::line(&self.message, LONGEST_MESSAGE - 1);
+        self
     }
 
     /// Names what may still be running, unless a deeper layer already did.

@@ -41,6 +41,7 @@ mod clean;
 mod near;
 #[cfg(not(target_family = "wasm"))]
 mod schema;
+mod twins;
 mod views;
 
 mod connections;
@@ -56,6 +57,7 @@ pub mod http;
 mod url;
 
 mod fields;
+mod history;
 mod lifecycle;
 mod multipart;
 mod outputs;
@@ -166,12 +168,15 @@ fn with_api<T>(
     invocation: &Invocation,
     run: impl FnOnce(&Entry, &Api<'_>, &Fields) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let entry = dispatch::entry(&invocation.action)?;
-    let input = dispatch::input(entry, &invocation.input)?;
-    let workspace = check_connection(&invocation.connection)?.workspace;
-    let api =
-        Api { transport, workspace: &workspace, invocation_id: &invocation.id, debug: input.debug };
-    run(entry, &api, &input.fields)
+    let run = || {
+        let entry = dispatch::entry(&invocation.action)?;
+        let input = dispatch::input(entry, &invocation.input)?;
+        let workspace = check_connection(&invocation.connection)?.workspace;
+        let (invocation_id, debug) = (&invocation.id, input.debug);
+        let api = Api { transport, workspace: &workspace, invocation_id, debug };
+        run(entry, &api, &input.fields)
+    };
+    run().map_err(Error::in_one_line)
 }
 
 /// Looks up the choices of a drop-down. No source needs to know of the other inputs so far.

@@ -16,6 +16,7 @@ mod flow;
 mod generated;
 mod inputs;
 mod lifecycle;
+mod lost;
 mod seed;
 mod statements;
 mod up_to_date;

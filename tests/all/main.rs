@@ -4,12 +4,15 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod areas;
 mod bad_input;
 mod clusters;
 mod command_line;
 mod commands;
 mod component;
 mod connections;
+mod once;
+mod outages;
 mod process;
 mod raw_request;
 mod retries;

@@ -2,7 +2,7 @@
 
 use connector_tests::Rig;
 use host_harness::ErrorKind;
-use local_workspace::{Fault, FaultAction, Options, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
+use local_workspace::{Options, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
 use serde_json::{Value as Json, json};
 
 fn sql(statement: &str) -> Json {
@@ -34,7 +34,7 @@ async fn rows_are_typed_and_exact() {
     assert_eq!(submitted(&rig), 1);
 }
 
-/// P-SQL: 38 digits and 64 bits survive the whole way.
+/// G3, G4, P-SQL: 38 digits and 64 bits survive the whole way.
 #[tokio::test]
 async fn the_widest_numbers_survive() {
     let rig = Rig::new().await;
@@ -45,7 +45,7 @@ async fn the_widest_numbers_survive() {
     assert_eq!(result["rows"][0]["big"].to_string(), "9223372036854775807");
 }
 
-/// P-SQL, P-SQL2: parameters by name, as an array and as text.
+/// G10, G11, P-SQL, P-SQL2: parameters by name, as an array and as text.
 #[tokio::test]
 async fn parameters_bind_as_array_and_as_text() {
     let rig = Rig::new().await;
@@ -89,7 +89,7 @@ async fn without_waiting_the_id_comes_at_once() {
     assert_eq!(rig.wire(), ["POST /api/2.0/sql/statements"]);
 }
 
-/// P-SQL3: failing SQL fails with what Databricks says.
+/// H2, P-SQL3: failing SQL fails with what Databricks says.
 #[tokio::test]
 async fn failing_sql_says_what_databricks_says() {
     let rig = Rig::new().await;
@@ -100,7 +100,7 @@ async fn failing_sql_says_what_databricks_says() {
     assert_eq!(submitted(&rig), 1);
 }
 
-/// P-SQL4: every chunk, in order, none twice.
+/// H5, P-SQL4: every chunk, in order, none twice.
 #[tokio::test]
 async fn every_chunk_is_there() {
     let rig = Rig::with(Options { chunk_rows: 100, ..Options::default() }).await;
@@ -161,22 +161,6 @@ async fn statements_without_rows_have_no_rows() {
     rig.json("runSql", sql("INSERT INTO main.sales.notes VALUES (1, 'a')")).await;
     let rows = rig.json("runSql", sql("SELECT * FROM main.sales.notes")).await;
     assert_eq!(rows["rows"], json!([{ "id": 1, "note": "a" }]));
-}
-
-/// The reply to a submission is lost after the statement ran: it is not sent again, and the author is told.
-#[tokio::test]
-async fn a_lost_reply_is_not_sent_again() {
-    let rig = Rig::new().await;
-    rig.json("runSql", sql("CREATE TABLE main.sales.once (id BIGINT)")).await;
-    rig.workspace.clear_requests();
-    let lost = FaultAction::AfterEffect(Box::new(FaultAction::Reset));
-    rig.workspace.fault(Fault::once("POST", "/api/2.0/sql/statements", lost));
-    let error = rig.error("runSql", sql("INSERT INTO main.sales.once VALUES (1)")).await;
-    assert_eq!(error.kind, ErrorKind::OutcomeUnknown, "{error:?}");
-    assert!(!error.retryable);
-    assert_eq!(submitted(&rig), 1);
-    let rows = rig.json("runSql", sql("SELECT count(*) AS n FROM main.sales.once")).await;
-    assert_eq!(rows["rows"][0]["n"], 1);
 }
 
 /// Cancelling the call cancels the statement.

@@ -185,7 +185,8 @@ fn an_outage_does_not_end_the_wait() {
 #[test]
 fn nothing_takes_a_start_back() {
     let invocation = invocation("startTerminatedCluster", &cluster(true));
-    let error = connector::cancel(&Canned::default(), &invocation, "[0,null,\"\",[0,0,0,0,0,0]]").unwrap_err();
+    let error = connector::cancel(&Canned::default(), &invocation, "[0,null,\"\",[0,0,0,0,0,0]]")
+        .unwrap_err();
     assert!(error.message.contains("goes on"), "{error}");
 }
 

@@ -14,6 +14,7 @@ mod dialect;
 mod examples;
 mod flow;
 mod generated;
+mod hostile;
 mod inputs;
 mod lifecycle;
 mod lost;

@@ -103,6 +103,18 @@ impl Error {
         Self::new(ErrorKind::Protocol, Delivery::Applied, message)
     }
 
+    /// What was asked to stop, by name and state: it ended before that, or has not stopped yet.
+    pub(crate) fn unstopped(what: &str, state: &str, ended: bool) -> Self {
+        let (kind, verb) = if ended {
+            (ErrorKind::Conflict, "had ended before")
+        } else {
+            (ErrorKind::Timeout, "has not stopped yet")
+        };
+        let mut error = Self::new(kind, Delivery::Applied, format!("{what} {verb}: it is {state}"));
+        error.retryable = !ended;
+        error
+    }
+
     /// A mistake in the connector itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, Delivery::NotSent, message)

@@ -91,6 +91,10 @@ pub(crate) fn handle(api: &Api<'_>, warehouse: &WarehouseId) -> Value {
 
 /// The id of the newest statement of the invocation, among the newest of the warehouse.
 pub(crate) fn find(api: &Api<'_>, warehouse: &WarehouseId) -> Result<Option<String>, Error> {
+    // Without an id, every statement without one would be taken for this one.
+    if api.invocation_id.is_empty() {
+        return Ok(None);
+    }
     let comment = comment(api.invocation_id);
     let mut asked = json!({ "filter_by": { "warehouse_ids": [warehouse] }, "max_results": PAGE });
     for _ in 0..PAGES {

@@ -153,7 +153,7 @@ pub fn resume(
     with_api(transport, invocation, |entry, api, input| (entry.resume)(api, input, &state))
 }
 
-/// Asks for the remote work of an action to stop.
+/// Asks for the remote work of an action to stop, and succeeds when it has; while it has not, the error is retryable.
 pub fn cancel(
     transport: &dyn Transport,
     invocation: &Invocation,

@@ -109,7 +109,12 @@ impl Reading {
     }
 
     /// Writes the end. Fewer or more rows than promised are no success. Tells whether the result was cut.
-    pub(crate) fn finish(self, format: ResultFormat, out: &mut String) -> Result<bool, Error> {
+    pub(crate) fn finish(
+        self,
+        format: ResultFormat,
+        row_limit: Option<u64>,
+        out: &mut String,
+    ) -> Result<bool, Error> {
         if let Some(total) = self.total_rows.filter(|&total| total != self.rows) {
             return Err(Error::protocol(format!(
                 "received {} of {total} rows; run the statement again",
@@ -117,7 +122,13 @@ impl Reading {
             )));
         }
         out.push_str(if format == ResultFormat::Raw { "]}" } else { "]" });
-        out.push_str(&format!(r#","row_count":{},"truncated":{}}}"#, self.rows, self.truncated));
+        let by = match self.truncated {
+            false => "",
+            true if row_limit == Some(self.rows) => r#","truncated_by":"Row Limit""#,
+            true => r#","truncated_by":"a limit of Databricks on the size of results""#,
+        };
+        let (rows, truncated) = (self.rows, self.truncated);
+        out.push_str(&format!(r#","row_count":{rows},"truncated":{truncated}{by}}}"#));
         Ok(self.truncated)
     }
 }

@@ -240,6 +240,11 @@ impl LocalWorkspace {
         self.workspace.effects.get(effect)
     }
 
+    /// Whether every statement that was accepted is over.
+    pub fn is_idle(&self) -> bool {
+        self.workspace.statements.newest_first().iter().all(|one| one.state().is_over())
+    }
+
     /// Lets every OAuth token that was issued so far expire.
     pub fn expire_tokens(&self) {
         self.workspace.credentials.expire();

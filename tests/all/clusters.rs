@@ -2,7 +2,7 @@
 
 use connector_tests::Rig;
 use host_harness::ErrorKind;
-use local_workspace::{RUNNING_CLUSTER, TERMINATED_CLUSTER};
+use local_workspace::{JOB_CLUSTER, RUNNING_CLUSTER, TERMINATED_CLUSTER};
 use serde_json::json;
 
 /// P-GCL: the cluster with that id, with ids above 2^53 as they were sent.
@@ -84,9 +84,14 @@ async fn cluster_changes_are_sent_once() {
 #[tokio::test]
 async fn the_wrong_state_keeps_its_code() {
     let rig = Rig::new().await;
-    let error = rig.error("restartCluster", json!({ "clusterId": TERMINATED_CLUSTER })).await;
-    assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
-    assert_eq!(error.error_code.as_deref(), Some("INVALID_STATE"));
+    // A cluster of a finished job cannot be started, whatever its state.
+    for (action, cluster) in
+        [("restartCluster", TERMINATED_CLUSTER), ("startTerminatedCluster", JOB_CLUSTER)]
+    {
+        let error = rig.error(action, json!({ "clusterId": cluster })).await;
+        assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
+        assert_eq!(error.error_code.as_deref(), Some("INVALID_STATE"));
+    }
 }
 
 /// Waiting ends when the state is reached.

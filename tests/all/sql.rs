@@ -163,7 +163,32 @@ async fn statements_without_rows_have_no_rows() {
     assert_eq!(rows["rows"], json!([{ "id": 1, "note": "a" }]));
 }
 
-/// Cancelling the call cancels the statement.
+/// H17: a cancellation that comes too late says how the statement ended.
+#[tokio::test]
+async fn cancelling_too_late_says_how_it_ended() {
+    let rig = Rig::new().await;
+    let cancelled = host_harness::CancellationToken::new();
+    let call = connector_tests::call("runSql", &sql("SELECT 1"));
+    let stop = StopWhenOver(&rig.workspace, cancelled.clone());
+    let error = rig.harness.invoke(&rig.connection, call, &stop, cancelled).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Cancelled, "{error:?}");
+    assert!(error.message.contains("cancelled too late"), "{}", error.message);
+    assert!(error.message.contains("it is SUCCEEDED"), "{}", error.message);
+}
+
+/// Cancels once the newest statement is over.
+struct StopWhenOver<'a>(&'a local_workspace::LocalWorkspace, host_harness::CancellationToken);
+
+impl host_harness::Observer for StopWhenOver<'_> {
+    fn progress(&self, _: &str, _: Option<f32>, _: std::time::Duration) {
+        while !self.0.is_idle() {
+            std::thread::yield_now();
+        }
+        self.1.cancel();
+    }
+}
+
+/// H18: cancelling the call cancels the statement.
 #[tokio::test]
 async fn cancelling_reaches_databricks() {
     let delay = std::time::Duration::from_secs(60);
@@ -174,6 +199,7 @@ async fn cancelling_reaches_databricks() {
     let result = rig.harness.invoke(&rig.connection, call, &stop_once_it_runs, cancelled).await;
     let error = result.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Cancelled, "{error:?}");
+    assert!(error.message.contains("was stopped"), "{}", error.message);
     let id = error.handle.unwrap()["statement_id"].as_str().unwrap().to_owned();
     assert!(
         rig.wire().contains(&format!("POST /api/2.0/sql/statements/{id}/cancel")),

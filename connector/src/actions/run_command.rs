@@ -106,7 +106,18 @@ impl Action for RunCommand {
 
     fn cancel(self, api: &Api<'_>, started: Started) -> Result<(), Error> {
         let handle = self.handle(&started);
-        api.call(&CANCEL, &handle).map(drop).map_err(|e| e.with_handle(&handle))
+        let stop = || {
+            api.call(&CANCEL, &handle)?;
+            let command = api.read::<Command>(&STATUS, &handle)?;
+            // A command that was cancelled may be shown as one that finished with an error.
+            if command.phase() != Phase::Running && command.error().is_some() {
+                return Ok(());
+            }
+            let ended = command.phase() != Phase::Running;
+            let what = format!("command {}", started.command_id);
+            Err(Error::unstopped(&what, &command.shown(), ended))
+        };
+        stop().map_err(|e: Error| e.with_handle(&handle))
     }
 
     fn example() -> Example {

@@ -150,7 +150,7 @@ impl Action for RunSql {
                 .ok_or_else(|| search.unknown(api, &self.warehouse_id, None))?,
         };
         let handle = handle(&statement_id);
-        api.call(&CANCEL, &handle).map(drop).map_err(|e| e.with_handle(&handle))
+        stop(api, &statement_id, &handle).map_err(|e| e.with_handle(&handle))
     }
 
     fn example() -> Example {
@@ -317,7 +317,7 @@ impl RunSql {
         mut out: String,
     ) -> Result<Step<Submitted>, Error> {
         if reading.next_chunk().is_none() {
-            let truncated = reading.finish(self.result_format, &mut out)?;
+            let truncated = reading.finish(self.result_format, self.row_limit, &mut out)?;
             return Ok(Step::Done { output: Output::Json(out), truncated });
         }
         Ok(Step::Waiting(Waiting {
@@ -355,6 +355,20 @@ impl RunSql {
             state: Submitted { statement_id, stage: Stage::Running(watch) },
         }))
     }
+}
+
+/// Cancels a statement. Databricks takes the call when it is too late, too, so that only the state tells.
+fn stop(api: &Api<'_>, statement_id: &str, handle: &Value) -> Result<(), Error> {
+    api.call(&CANCEL, handle)?;
+    let answer = api.text(&GET, handle)?;
+    let statement: Statement<'_> = api::parse(&GET, &answer)?;
+    let ended = match statement.status.phase() {
+        Phase::Cancelled => return Ok(()),
+        Phase::Running => false,
+        Phase::Succeeded | Phase::Failed | Phase::Closed => true,
+    };
+    let what = format!("statement {statement_id}");
+    Err(Error::unstopped(&what, &statement.status.shown(), ended))
 }
 
 /// The result of a statement that is not waited for.

@@ -145,8 +145,9 @@ fn without_waiting_the_id_that_was_found_is_the_answer() {
 /// H18: what is cancelled while it is looked for is cancelled when it is found, and told when it is not.
 #[test]
 fn cancelling_a_search_stops_what_it_finds() {
-    for (reply, calls) in [(found(), 3), (absent(), 2)] {
-        let transport = Canned::mixed([lost(), reply, Ok(ok("{}"))]);
+    let canceled = || Ok(ok(r#"{"statement_id":"s","status":{"state":"CANCELED"}}"#));
+    for (reply, calls) in [(found(), 4), (absent(), 2)] {
+        let transport = Canned::mixed([lost(), reply, Ok(ok("{}")), canceled()]);
         let invocation = invocation("runSql", &input(true));
         let Step::Waiting(waiting) = connector::start(&transport, &invocation).unwrap() else {
             panic!("it is looked for");
@@ -154,7 +155,7 @@ fn cancelling_a_search_stops_what_it_finds() {
         let cancelled = connector::cancel(&transport, &invocation, &waiting.state.to_string());
         let requests = transport.requests();
         assert_eq!(requests.len(), calls);
-        if calls == 3 {
+        if calls == 4 {
             assert_eq!(cancelled, Ok(()));
             assert!(requests[2].url.ends_with(&format!("{ID}/cancel")), "{}", requests[2].url);
         } else {

@@ -143,10 +143,13 @@ fn a_statement_without_rows_has_none() {
 #[test]
 fn a_result_that_was_cut_says_so() {
     let cut = with(ONE_CHUNK, &[("/manifest/truncated", json!(true))]);
-    let run = run(&json!({ "rowLimit": 3 }), &[PENDING, &cut]);
-    assert!(run.truncated);
-    assert_eq!(run.json()["truncated"], true);
-    assert_eq!(run.sent(0)["row_limit"], 3);
+    let limited = run(&json!({ "rowLimit": 3 }), &[PENDING, &cut]);
+    assert!(limited.truncated);
+    assert_eq!(limited.json()["truncated"], true);
+    assert_eq!(limited.json()["truncated_by"], "Row Limit");
+    assert_eq!(limited.sent(0)["row_limit"], 3);
+    let by_size = run(&json!({ "rowLimit": 4 }), &[PENDING, &cut]).json();
+    assert!(by_size["truncated_by"].as_str().unwrap().contains("size"), "{by_size}");
 }
 
 /// H6, M17: a chunk that is missing, repeated or of another shape is no success.
@@ -480,22 +483,45 @@ fn catalog_and_schema_are_sent() {
     assert_eq!(run.sent(0)["schema"], "sales");
 }
 
+/// H17, H18: a cancelled statement is one whose state says so; while it runs the host asks again, and what ended otherwise is
+/// told.
 #[test]
-fn cancelling_stops_what_runs_and_nothing_else() {
-    let transport = Canned::new([ok(PENDING), ok(""), ok(FIRST_OF_TWO)]);
+fn cancelling_is_over_when_the_state_says_so() {
+    let invocation = invocation("runSql", &input(&json!({})));
+    for (state, expected) in [
+        (CANCELED, None),
+        (RUNNING, Some((ErrorKind::Timeout, true))),
+        (ONE_CHUNK, Some((ErrorKind::Conflict, false))),
+        (FAILED, Some((ErrorKind::Conflict, false))),
+    ] {
+        let transport = Canned::new([ok(PENDING), ok(""), ok(state)]);
+        let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
+            panic!("a statement is waited for");
+        };
+        let cancelled = connector::cancel(&transport, &invocation, &running.state.to_string());
+        let found = cancelled.err().map(|error| {
+            assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
+            (error.kind, error.retryable)
+        });
+        assert_eq!(found, expected, "{state}");
+        let cancel = &transport.requests()[1];
+        let url = format!("{ORIGIN}/api/2.0/sql/statements/{ID}/cancel");
+        assert_eq!((cancel.method.as_str(), cancel.url.as_str()), ("POST", url.as_str()));
+    }
+}
+
+#[test]
+fn cancelling_a_fetch_sends_nothing() {
+    let transport = Canned::new([ok(PENDING), ok(FIRST_OF_TWO)]);
     let invocation = invocation("runSql", &input(&json!({})));
     let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
         panic!("a statement is waited for");
     };
-    connector::cancel(&transport, &invocation, &running.state.to_string()).unwrap();
-    let cancel = &transport.requests()[1];
-    let url = format!("{ORIGIN}/api/2.0/sql/statements/{ID}/cancel");
-    assert_eq!((cancel.method.as_str(), cancel.url.as_str()), ("POST", url.as_str()));
     let state = running.state.to_string();
     let Step::Waiting(fetching) = connector::resume(&transport, &invocation, &state).unwrap()
     else {
         panic!("a chunk is left");
     };
     connector::cancel(&transport, &invocation, &fetching.state.to_string()).unwrap();
-    assert_eq!(transport.requests().len(), 3);
+    assert_eq!(transport.requests().len(), 2);
 }

@@ -148,7 +148,8 @@ async fn what_is_not_json_is_a_protocol_error() {
     for body in ["<!doctype html><title>Sign in</title>", "{\"cluster_id\":\"03", "surprise"] {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         let action = FaultAction::Status { status: 200, headers, body: body.to_owned() };
-        rig.workspace.fault(Fault::once("GET", "/api/2.1/clusters/get", action));
+        rig.workspace.clear_faults();
+        rig.workspace.fault(Fault::always("GET", "/api/2.1/clusters/get", action));
         let error = rig.error("getCluster", json!({ "clusterId": RUNNING_CLUSTER })).await;
         assert_eq!(error.kind, ErrorKind::Protocol, "{body}: {error:?}");
         assert!(!error.message.contains('\n'), "{}", error.message);

@@ -250,7 +250,7 @@ fn mended(text: String) -> String {
 fn half(bytes: &[u8], at: usize) -> Option<bool> {
     let [b'\\', b'u', b'd' | b'D', kind, rest @ ..] = bytes.get(at..at + 6)? else { return None };
     (kind.is_ascii_hexdigit() && *kind > b'7' && rest.is_ascii())
-        .then(|| matches!(kind, b'8'..=b'9' | b'a' | b'b' | b'A' | b'B'))
+        .then_some(matches!(kind, b'8'..=b'9' | b'a' | b'b' | b'A' | b'B'))
 }
 
 /// Says what came instead of JSON.

@@ -253,7 +253,8 @@ pub(crate) fn list(workspace: &Workspace, call: &Call<'_>) -> Answer {
     let entries = workspace.jobs.runs.lock();
     let found = entries.runs.iter().rev().filter(|(_, run)| {
         let over = run.ended.get().is_some();
-        job.is_none_or(|job| run.job_id == Some(job)) && !(active && over) && !(completed && !over)
+        let wanted = if over { !active } else { !completed };
+        wanted && job.is_none_or(|job| run.job_id == Some(job))
     });
     let found = found.map(|(id, run)| (*id, run.described(workspace, with_tasks))).collect();
     jobs::page(call, "runs", PAGES, found)

@@ -50,9 +50,12 @@ fn filters_are_those_of_the_api() {
         let entries = page["res"].as_array().unwrap().clone();
         entries.iter().map(|one| one["query_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(found(&format!("filter_by.warehouse_ids={STOPPED_WAREHOUSE}")), [other.clone()]);
-    assert_eq!(found(&format!("filter_by.statement_ids={good}")), [good.clone()]);
-    assert_eq!(found("filter_by.statuses=FINISHED"), [good.clone()]);
+    assert_eq!(
+        found(&format!("filter_by.warehouse_ids={STOPPED_WAREHOUSE}")),
+        std::slice::from_ref(&other)
+    );
+    assert_eq!(found(&format!("filter_by.statement_ids={good}")), std::slice::from_ref(&good));
+    assert_eq!(found("filter_by.statuses=FINISHED"), std::slice::from_ref(&good));
     assert_eq!(found("filter_by.query_start_time_range.end_time_ms=1"), [""; 0]);
     let all = found("filter_by.query_start_time_range.start_time_ms=1");
     assert_eq!(all, [other.clone(), bad, good]);

@@ -159,7 +159,7 @@ pub trait Action: DeserializeOwned + JsonSchema + 'static {
         Err(Error::internal("this action has one step and cannot be resumed"))
     }
 
-    /// Asks for the remote work to stop.
+    /// Asks for the remote work to stop; see `cancel` of the contract.
     fn cancel(self, _api: &Api<'_>, _state: Self::State) -> Result<(), Error> {
         Ok(())
     }

@@ -4,11 +4,12 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::action::{Endpoint, Retry};
+use crate::action::{Endpoint, Fields, Retry};
 use crate::connections::Workspace;
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::error_body::Said;
 use crate::http::{Request, Response, Transport};
-use crate::url;
+use crate::{plain_text, url};
 
 /// What an action calls Databricks with. Lives for one step.
 #[expect(missing_debug_implementations, reason = "the transport has nothing to show")]
@@ -36,11 +37,33 @@ impl Api<'_> {
         fields: Map<String, Value>,
     ) -> Result<Response, Error> {
         let request = request(&self.workspace.origin, endpoint, fields)?;
-        let response = self.send(&request).map_err(|e| judged(endpoint.retry, e))?;
-        if response.is_success() {
+        let mut answer = self.send(&request);
+        // The host repeats what got no answer; that one broke off is seen here alone.
+        if endpoint.retry == Retry::Safe && is_torn(&answer) {
+            answer = self.send(&request);
+        }
+        let response = answer.map_err(|e| judged(endpoint.retry, e))?;
+        if response.is_success() && !is_error(&response) {
             return whole(endpoint, response);
         }
         Err(judged(endpoint.retry, crate::api_error::read(&request, &response)))
+    }
+
+    /// Like `call`, with the answer as text.
+    pub(crate) fn text(
+        &self,
+        endpoint: &Endpoint,
+        input: &impl Serialize,
+    ) -> Result<String, Error> {
+        self.text_with(endpoint, fields(input)?)
+    }
+
+    fn text_with(&self, endpoint: &Endpoint, fields: Map<String, Value>) -> Result<String, Error> {
+        let response = self.call_with(endpoint, fields)?;
+        if response.status == 204 {
+            return Err(unclear(endpoint, Error::protocol(NO_CONTENT)));
+        }
+        text(response).map_err(|e| unclear(endpoint, e))
     }
 
     /// Like `call`, with the answer as complete JSON text, otherwise as it was sent. An empty answer is `{}`.
@@ -53,7 +76,7 @@ impl Api<'_> {
         endpoint: &Endpoint,
         fields: Map<String, Value>,
     ) -> Result<String, Error> {
-        let text = text(self.call_with(endpoint, fields)?)?;
+        let text = self.text_with(endpoint, fields)?;
         if text.is_empty() {
             return Ok("{}".to_owned());
         }
@@ -67,7 +90,21 @@ impl Api<'_> {
         endpoint: &Endpoint,
         input: &impl Serialize,
     ) -> Result<T, Error> {
-        parse(endpoint, &text(self.call_with(endpoint, fields(input)?)?)?)
+        parse(endpoint, &mended(self.text_with(endpoint, fields(input)?)?))
+    }
+
+    /// Like `call`, with the answer read as an object.
+    pub(crate) fn object(&self, endpoint: &Endpoint, input: &Value) -> Result<Fields, Error> {
+        self.read(endpoint, input)
+    }
+
+    /// The id in the answer to what makes something: text, or a number whose digits are kept. Without one, what was made is
+    /// lost.
+    pub(crate) fn made(&self, endpoint: &Endpoint, input: &Value) -> Result<Value, Error> {
+        match self.object(endpoint, input)?.shift_remove("id") {
+            None | Some(Value::Null) => Err(unclear(endpoint, Error::protocol(NO_ID))),
+            Some(id) => Ok(id),
+        }
     }
 
     /// Sends a request as it is and answers with whatever came back, any status.
@@ -90,7 +127,7 @@ fn whole(endpoint: &Endpoint, response: Response) -> Result<Response, Error> {
         "Databricks answered with {what} (status {}) where JSON was expected; a proxy may stand between",
         response.status
     ));
-    Err(lost(endpoint, error))
+    Err(unclear(endpoint, error))
 }
 
 /// What an input is to an endpoint. All that is generic over inputs ends here, so that the component has the rest once.
@@ -139,15 +176,39 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
 }
 
 fn senseless(endpoint: &Endpoint, json: &str, why: &serde_json::Error) -> Error {
-    lost(endpoint, not_json(json, why))
+    unclear(endpoint, not_json(json, why))
 }
 
-/// What an error is for a request whose answer is lost with what it said.
-fn lost(endpoint: &Endpoint, mut error: Error) -> Error {
+/// The error of an answer that makes no sense: what a fragile request did is not known then.
+fn unclear(endpoint: &Endpoint, mut error: Error) -> Error {
     if endpoint.retry.is_fragile() {
         error.delivery = Delivery::Unknown;
     }
     judged(endpoint.retry, error)
+}
+
+const NO_ID: &str = "the answer of Databricks has no id";
+const NO_CONTENT: &str = "Databricks answered without content (status 204) where JSON was expected";
+
+/// Whether an answer broke off: on the wire, or as an object that does not end.
+fn is_torn(answer: &Result<Response, Error>) -> bool {
+    match answer {
+        Ok(response) if response.is_success() => {
+            let body = response.body.trim_ascii();
+            body.starts_with(b"{") && !body.ends_with(b"}")
+        }
+        Ok(_) => false,
+        Err(error) => error.kind == ErrorKind::Protocol,
+    }
+}
+
+/// Whether a success is none: some gateways put their errors behind status 200.
+fn is_error(response: &Response) -> bool {
+    const CODE: &[u8] = b"\"error_code\"";
+    // Only small ones: what is looked for is not at the end of a result.
+    response.body.len() < 16_384
+        && response.body.windows(CODE.len()).any(|part| part == CODE)
+        && Said::read(response).body.is_some_and(|body| body.get("error_code").is_some())
 }
 
 /// What the retry class of an endpoint makes of an error: a request that is not safe to repeat and may have been carried
@@ -158,8 +219,9 @@ pub(crate) fn judged(retry: Retry, mut error: Error) -> Error {
     error.retryable = error.is_passing() && (undone || !fragile);
     if fragile && error.delivery == Delivery::Unknown {
         error.kind = ErrorKind::OutcomeUnknown;
-        error.message.push_str(
-            "; it may have been carried out all the same, so look in the workspace before you run it again",
+        error.message = format!(
+            "{}; it may have been carried out all the same, so look in the workspace before you run it again",
+            plain_text::line(&error.message, 190)
         );
     }
     error
@@ -212,6 +274,34 @@ pub(crate) fn text(response: Response) -> Result<String, Error> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
+/// With U+FFFD for each half of a surrogate pair that stands alone, which programs write and no JSON parser takes.
+fn mended(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (here, next) = (half(&bytes, at), half(&bytes, at + 6));
+        match (here, next) {
+            (Some(true), Some(false)) => at += 12,
+            (Some(_), _) => {
+                if let Some(digits) = bytes.get_mut(at + 2..at + 6) {
+                    digits.copy_from_slice(b"fffd");
+                }
+                at += 6;
+            }
+            (None, _) => at += if bytes.get(at) == Some(&b'\\') { 2 } else { 1 },
+        }
+    }
+    // Only digits were replaced, so that it is as much text as before.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Whether the escape there is the first half of a surrogate pair or the second one; none when it is neither.
+fn half(bytes: &[u8], at: usize) -> Option<bool> {
+    let [b'\\', b'u', b'd' | b'D', kind, rest @ ..] = bytes.get(at..at + 6)? else { return None };
+    (kind.is_ascii_hexdigit() && *kind > b'7' && rest.is_ascii())
+        .then_some(matches!(kind, b'8'..=b'9' | b'a' | b'b' | b'A' | b'B'))
+}
+
 /// Says what came instead of JSON.
 pub(crate) fn not_json(text: &str, error: &serde_json::Error) -> Error {
     let start = text.trim_start();
@@ -227,4 +317,39 @@ pub(crate) fn not_json(text: &str, error: &serde_json::Error) -> Error {
         format!("the answer of Databricks is not JSON: {error}")
     };
     Error::protocol(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// G8: a lone half of a pair becomes U+FFFD, pairs and all else stay.
+    #[test]
+    fn lone_surrogates_are_mended() {
+        for (given, expected) in [
+            (r#""a\ud800""#, r#""a\ufffd""#),
+            (r#""\udc00\ud83d\uDE00\uD83Dx""#, r#""\ufffd\ud83d\uDE00\ufffdx""#),
+            (r#""\\ud800 \n\u00e9""#, r#""\\ud800 \n\u00e9""#),
+            (r#""\ud800\ud800\udc00""#, r#""\ufffd\ud800\udc00""#),
+        ] {
+            assert_eq!(mended(given.to_owned()), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_escapes_can_be_read_once_mended(
+            parts in prop::collection::vec(r"\\u[dD][89a-fA-F][0-9a-f]{2}|\\n|[a-z]|\\\\", 0..8),
+        ) {
+            let text = format!("\"{}\"", parts.concat());
+            prop_assert!(serde_json::from_str::<String>(&mended(text.clone())).is_ok(), "{}", text);
+        }
+
+        #[test]
+        fn any_text_can_be_mended(text in "[\\\\ud8cé0]{0,16}|.{0,20}") {
+            mended(text);
+        }
+    }
 }

@@ -165,8 +165,9 @@ pub(crate) fn read(request: &Request, response: &Response) -> Error {
     let said = Said::read(response);
     let telltale =
         TELLTALES.iter().find(|t| t.texts.iter().all(|text| said.message.contains(text)));
-    let kind = telltale
-        .map(|telltale| telltale.kind)
+    let hidden = response.is_success().then_some(ErrorKind::RemoteFailed);
+    let kind = hidden
+        .or_else(|| telltale.map(|telltale| telltale.kind))
         .or_else(|| look_up(CODES, &said.code.as_str()))
         .or_else(|| look_up(STATUSES, &response.status))
         .unwrap_or(match response.status {
@@ -179,7 +180,11 @@ pub(crate) fn read(request: &Request, response: &Response) -> Error {
         None => look_up(HINTS, &kind).unwrap_or_default(),
     };
     let message = worded(response.status, &said, hint);
-    let mut error = Error::new(kind, delivery(&request.method, response.status, kind), message);
+    let delivery = match hidden {
+        Some(_) => Delivery::Applied,
+        None => delivery(&request.method, response.status, kind),
+    };
+    let mut error = Error::new(kind, delivery, message);
     error.retryable = error.is_passing()
         && (error.delivery == Delivery::Rejected || is_repeatable(&request.method));
     error.status = Some(response.status);

@@ -11,12 +11,17 @@ use crate::http::{Request, Response, Transport, TransportError};
 /// Answers in the order given. A request too many is refused as one that was not sent.
 #[derive(Debug, Default)]
 pub struct Canned {
-    answers: RefCell<VecDeque<Response>>,
+    answers: RefCell<VecDeque<Result<Response, TransportError>>>,
     requests: RefCell<Vec<Request>>,
 }
 
 impl Canned {
     pub fn new(answers: impl IntoIterator<Item = Response>) -> Self {
+        Self::mixed(answers.into_iter().map(Ok))
+    }
+
+    /// Answers, and requests that get none.
+    pub fn mixed(answers: impl IntoIterator<Item = Result<Response, TransportError>>) -> Self {
         Self { answers: RefCell::new(answers.into_iter().collect()), ..Self::default() }
     }
 
@@ -45,10 +50,12 @@ pub fn answer(status: u16, body: &str) -> Response {
 impl Transport for Canned {
     fn send(&self, request: &Request) -> Result<Response, TransportError> {
         self.requests.borrow_mut().push(request.clone());
-        self.answers.borrow_mut().pop_front().ok_or_else(|| TransportError {
-            kind: ErrorKind::Unavailable,
-            delivery: Delivery::NotSent,
-            message: format!("no answer is left for {} {}", request.method, request.url),
+        self.answers.borrow_mut().pop_front().unwrap_or_else(|| {
+            Err(TransportError {
+                kind: ErrorKind::Unavailable,
+                delivery: Delivery::NotSent,
+                message: format!("no answer is left for {} {}", request.method, request.url),
+            })
         })
     }
 }

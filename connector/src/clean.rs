@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
-use crate::near;
+use crate::{near, twins};
 
 /// A value that does not fit the schema and cannot be made to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Misfit {
     /// As in `sqlParameters[0].name`; empty for the whole.
     pub(crate) path: String,
@@ -45,32 +45,40 @@ impl fmt::Display for Path<'_> {
 ///
 /// In objects, null and `""` mean that a field is absent, but for fields without a type and for text whose schema says
 /// `minLength: 0`. Text becomes a boolean, a number, an array or an object where the schema asks for one. Required fields,
-/// unknown fields, closed sets and limits are checked. Numbers keep every digit. What fits already stays as it is.
-pub(crate) fn clean(schema: &Value, value: Value) -> Result<Value, Misfit> {
-    fit(schema, value, &Path::Root)
+/// unknown fields, closed sets and limits are checked. Numbers keep every digit. What fits already stays as it is. The
+/// answer to what does not fit is all of it.
+pub(crate) fn clean(schema: &Value, value: Value) -> Result<Value, Vec<Misfit>> {
+    let mut misfits = Vec::new();
+    let value = fit(schema, value, &Path::Root, &mut misfits);
+    if misfits.is_empty() { Ok(value) } else { Err(misfits) }
 }
 
-fn fit(schema: &Value, value: Value, path: &Path<'_>) -> Result<Value, Misfit> {
+/// The value that fits; a misfit is noted and stays as it is.
+fn fit(schema: &Value, value: Value, path: &Path<'_>, misfits: &mut Vec<Misfit>) -> Value {
+    let noted = |misfits: &mut Vec<Misfit>, misfit| {
+        misfits.push(misfit);
+        Value::Null
+    };
     if let Some(options) = options(schema) {
-        return choose(&options, value, path);
+        return choose(&options, value, path).unwrap_or_else(|misfit| noted(misfits, misfit));
     }
     let types = match schema.get("type") {
         Some(Value::String(one)) => vec![one.as_str()],
         Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
-        _ => return Ok(value),
+        _ => return value,
     };
     if let Some(name) = types.iter().find(|name| is_of(name, &value)) {
-        return fit_type(name, schema, value, path);
+        return fit_type(name, schema, value, path, misfits);
     }
     for name in &types {
         if let Some(made) = convert(name, &value) {
-            return fit_type(name, schema, made, path);
+            return fit_type(name, schema, made, path, misfits);
         }
     }
     let expected: Vec<&str> = types.iter().map(|name| in_words(name)).collect();
     let why =
         format!("{} is expected, not {}{}", expected.join(" or "), shown(&value), like(schema));
-    Err(Misfit::new(path, why))
+    noted(misfits, Misfit::new(path, why))
 }
 
 /// The right form, where the schema shows one.
@@ -128,7 +136,7 @@ fn whole(text: &str) -> Option<Value> {
 /// The JSON in a text, when it is of that type.
 fn parsed(text: &str, name: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
-    is_of(name, &value).then_some(value)
+    (is_of(name, &value) && twins::twin(text).is_none()).then_some(value)
 }
 
 fn in_words(name: &str) -> &str {
@@ -151,6 +159,7 @@ fn shown(value: &Value) -> String {
         Value::Number(_) => "a number".to_owned(),
         Value::String(text) if text.trim_start().starts_with(['[', '{']) => {
             match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+                Ok(_) if twins::twin(text).is_some() => "JSON with a key twice".to_owned(),
                 Ok(_) => "other JSON".to_owned(),
                 Err(error) => {
                     format!("broken JSON (line {} column {})", error.line(), error.column())
@@ -163,27 +172,41 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn fit_type(name: &str, schema: &Value, value: Value, path: &Path<'_>) -> Result<Value, Misfit> {
-    match value {
-        Value::Object(fields) => Ok(Value::Object(fit_object(schema, fields, path)?)),
-        Value::Array(items) => Ok(Value::Array(fit_array(schema, items, path)?)),
+fn fit_type(
+    name: &str,
+    schema: &Value,
+    value: Value,
+    path: &Path<'_>,
+    misfits: &mut Vec<Misfit>,
+) -> Value {
+    let (value, checked) = match value {
+        Value::Object(fields) => {
+            return Value::Object(fit_object(schema, fields, path, misfits));
+        }
+        Value::Array(items) => {
+            let checked = check_length(schema, items.len(), ["minItems", "maxItems"], path);
+            (Value::Array(fit_array(schema, items, path, misfits)), checked)
+        }
         Value::String(text) => {
-            check_length(schema, text.chars().count(), ["minLength", "maxLength"], path)?;
-            Ok(Value::String(text))
+            let length = text.chars().count();
+            (Value::String(text), check_length(schema, length, ["minLength", "maxLength"], path))
         }
         Value::Number(number) => {
-            check_range(schema, name, &number, path)?;
-            Ok(Value::Number(number))
+            let checked = check_range(schema, name, &number, path);
+            (Value::Number(number), checked)
         }
-        other @ (Value::Null | Value::Bool(_)) => Ok(other),
-    }
+        other @ (Value::Null | Value::Bool(_)) => (other, Ok(())),
+    };
+    misfits.extend(checked.err());
+    value
 }
 
 fn fit_object(
     schema: &Value,
     fields: Map<String, Value>,
     path: &Path<'_>,
-) -> Result<Map<String, Value>, Misfit> {
+    misfits: &mut Vec<Misfit>,
+) -> Map<String, Value> {
     let none = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
     let others = schema.get("additionalProperties");
@@ -192,13 +215,14 @@ fn fit_object(
         let here = Path::Key(path, &key);
         let value = match properties.get(&key) {
             Some(property) if is_absent(property, &value) => continue,
-            Some(property) => fit(property, value, &here)?,
+            Some(property) => fit(property, value, &here, misfits),
             None => match others {
                 Some(Value::Bool(false)) => {
                     let hint = near::hint(&key, properties.keys().map(String::as_str));
-                    return Err(Misfit::new(&here, format!("there is no such field{hint}")));
+                    misfits.push(Misfit::new(&here, format!("there is no such field{hint}")));
+                    continue;
                 }
-                Some(other) => fit(other, value, &here)?,
+                Some(other) => fit(other, value, &here, misfits),
                 None => value,
             },
         };
@@ -207,10 +231,10 @@ fn fit_object(
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     for key in required.filter_map(Value::as_str) {
         if !fitted.contains_key(key) {
-            return Err(Misfit::new(&Path::Key(path, key), "is required"));
+            misfits.push(Misfit::new(&Path::Key(path, key), "is required"));
         }
     }
-    Ok(fitted)
+    fitted
 }
 
 fn is_absent(schema: &Value, value: &Value) -> bool {
@@ -223,14 +247,15 @@ fn is_absent(schema: &Value, value: &Value) -> bool {
     }
 }
 
-fn fit_array(schema: &Value, items: Vec<Value>, path: &Path<'_>) -> Result<Vec<Value>, Misfit> {
-    check_length(schema, items.len(), ["minItems", "maxItems"], path)?;
-    let Some(of) = schema.get("items") else { return Ok(items) };
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| fit(of, item, &Path::Index(path, index)))
-        .collect()
+fn fit_array(
+    schema: &Value,
+    items: Vec<Value>,
+    path: &Path<'_>,
+    misfits: &mut Vec<Misfit>,
+) -> Vec<Value> {
+    let Some(of) = schema.get("items") else { return items };
+    let items = items.into_iter().enumerate();
+    items.map(|(index, item)| fit(of, item, &Path::Index(path, index), misfits)).collect()
 }
 
 fn check_length(

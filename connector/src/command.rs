@@ -106,8 +106,8 @@ impl Command {
     }
 }
 
-/// Characters of a program's own message that an error line carries.
-const MAX_MESSAGE: usize = 1_000;
+/// Characters of a program's own message that an error line carries; all of them are in its details.
+const MAX_MESSAGE: usize = 200;
 
 /// Bytes of a traceback that an error carries; its end says what happened.
 const MAX_TRACEBACK: usize = 8 * 1024;

@@ -96,7 +96,7 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
     }
     let full = kind.schema.value();
     let cleaned = clean::clean(&without(&full, kind.secret), given)
-        .map_err(|misfit| unfit(&full, &misfit))?;
+        .map_err(|misfits| unfit(&full, &misfits.into_iter().next().unwrap_or_default()))?;
     let Value::Object(mut cleaned) = cleaned else {
         return Err(Error::connection("fields", "no JSON object"));
     };

@@ -3,14 +3,14 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::action::{Action, Entry, Fields, Step, Waiting};
 use crate::actions::ACTIONS;
 use crate::api::Api;
 use crate::clean::{self, Misfit};
 use crate::error::Error;
-use crate::near;
+use crate::{near, twins};
 
 /// The key of the common input that asks for a log of the requests.
 pub(crate) const DEBUG: &str = "debug";
@@ -38,8 +38,12 @@ pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
     let json = if json.trim().is_empty() { "{}" } else { json };
     let given: Value = serde_json::from_str(json)
         .map_err(|e| Error::input("", format!("the input is not JSON: {e}")))?;
+    if let Some(key) = twins::twin(json) {
+        let why = format!("the key {:?} is there twice in one object", shortened(&key));
+        return Err(Error::input("", why));
+    }
     let schema = entry.input_schema.value();
-    let Value::Object(mut fields) = clean::clean(&schema, given).map_err(misfit)? else {
+    let Value::Object(mut fields) = clean::clean(&schema, given).map_err(misfits)? else {
         return Err(Error::input("", "the input is no JSON object"));
     };
     let debug = fields.shift_remove(DEBUG);
@@ -51,11 +55,19 @@ pub(crate) fn state(json: &str) -> Result<Value, Error> {
     serde_json::from_str(json).map_err(|e| Error::internal(format!("the state is not JSON: {e}")))
 }
 
-fn misfit(misfit: Misfit) -> Error {
-    if misfit.path.is_empty() {
-        return Error::input("", format!("input: {}", misfit.why));
+/// The error that names all that does not fit, in words and in its details.
+fn misfits(misfits: Vec<Misfit>) -> Error {
+    let mut message = String::new();
+    let mut details = Vec::new();
+    for Misfit { path, why } in misfits {
+        let joint = if message.is_empty() { "input" } else { "; " };
+        let space = if path.is_empty() || !message.is_empty() { "" } else { " " };
+        message.push_str(&format!("{joint}{space}{path}: {why}"));
+        details.push(json!({ "path": path, "message": why }));
     }
-    Error::input(&misfit.path, misfit.why)
+    let mut error = Error::input("", message);
+    error.details = Some(details.into());
+    error
 }
 
 fn shortened(text: &str) -> String {

@@ -5,6 +5,11 @@ use std::ops::{Deref, DerefMut};
 
 use serde_json::Value;
 
+use crate::plain_text;
+
+/// Characters of a message.
+const LONGEST_MESSAGE: usize = 300;
+
 /// What went wrong; one to one with `error-kind` of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +103,18 @@ impl Error {
         Self::new(ErrorKind::Protocol, Delivery::Applied, message)
     }
 
+    /// What was asked to stop, by name and state: it ended before that, or has not stopped yet.
+    pub(crate) fn unstopped(what: &str, state: &str, ended: bool) -> Self {
+        let (kind, verb) = if ended {
+            (ErrorKind::Conflict, "had ended before")
+        } else {
+            (ErrorKind::Timeout, "has not stopped yet")
+        };
+        let mut error = Self::new(kind, Delivery::Applied, format!("{what} {verb}: it is {state}"));
+        error.retryable = !ended;
+        error
+    }
+
     /// A mistake in the connector itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, Delivery::NotSent, message)
@@ -106,6 +123,12 @@ impl Error {
     /// Whether time alone may heal it.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self.kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout)
+    }
+
+    /// With a message of one line that is not too long for people, whatever it quotes.
+    pub(crate) fn in_one_line(mut self) -> Self {
+        self.message = plain_text::line(&self.message, LONGEST_MESSAGE - 1);
+        self
     }
 
     /// Names what may still be running, unless a deeper layer already did.

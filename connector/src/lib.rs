@@ -41,6 +41,7 @@ mod clean;
 mod near;
 #[cfg(not(target_family = "wasm"))]
 mod schema;
+mod twins;
 mod views;
 
 mod connections;
@@ -57,6 +58,7 @@ pub mod http;
 mod url;
 
 mod fields;
+mod history;
 mod lifecycle;
 mod multipart;
 mod outputs;
@@ -153,7 +155,7 @@ pub fn resume(
     with_api(transport, invocation, |entry, api, input| (entry.resume)(api, input, &state))
 }
 
-/// Asks for the remote work of an action to stop.
+/// Asks for the remote work of an action to stop, and succeeds when it has; while it has not, the error is retryable.
 pub fn cancel(
     transport: &dyn Transport,
     invocation: &Invocation,
@@ -168,12 +170,15 @@ fn with_api<T>(
     invocation: &Invocation,
     run: impl FnOnce(&Entry, &Api<'_>, &Fields) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let entry = dispatch::entry(&invocation.action)?;
-    let input = dispatch::input(entry, &invocation.input)?;
-    let workspace = check_connection(&invocation.connection)?.workspace;
-    let api =
-        Api { transport, workspace: &workspace, invocation_id: &invocation.id, debug: input.debug };
-    run(entry, &api, &input.fields)
+    let run = || {
+        let entry = dispatch::entry(&invocation.action)?;
+        let input = dispatch::input(entry, &invocation.input)?;
+        let workspace = check_connection(&invocation.connection)?.workspace;
+        let (invocation_id, debug) = (&invocation.id, input.debug);
+        let api = Api { transport, workspace: &workspace, invocation_id, debug };
+        run(entry, &api, &input.fields)
+    };
+    run().map_err(Error::in_one_line)
 }
 
 /// Looks up the choices of a drop-down. No source needs to know of the other inputs so far.

@@ -80,6 +80,8 @@ pub(crate) struct SqlResult {
     row_count: Option<u64>,
     /// Whether a limit cut the result.
     truncated: Option<bool>,
+    /// Which limit did.
+    truncated_by: Option<String>,
 }
 
 #[derive(JsonSchema)]

@@ -55,6 +55,9 @@ pub(crate) fn wire(parameters: &[SqlParameter]) -> Result<Vec<WireParameter>, Er
         let (value, fitting_type) = text_and_type(parameter.value.as_ref())
             .ok_or_else(|| Error::input(&path("value"), NOT_SCALAR))?;
         let given_type = parameter.sql_type.as_deref().map(str::trim).filter(|t| !t.is_empty());
+        if given_type.is_some_and(|given| !is_scalar_type(given)) {
+            return Err(Error::input(&path("type"), NO_TYPE));
+        }
         wire.push(WireParameter {
             name: name.to_owned(),
             value,
@@ -66,6 +69,21 @@ pub(crate) fn wire(parameters: &[SqlParameter]) -> Result<Vec<WireParameter>, Er
 
 const NOT_SCALAR: &str = "must be text, a number, true, false or null; pass an array or an object as JSON text and read it with \
                           from_json in the statement";
+
+const NO_TYPE: &str = "must be the name of a type without parts, like DATE or DECIMAL(12,2); for others pass JSON text and \
+                       read it with from_json in the statement";
+
+/// A word or two, and numbers in brackets: an open set, of which arrays, maps and structs are no part.
+fn is_scalar_type(given: &str) -> bool {
+    let (name, rest) = given.split_once('(').unwrap_or((given, ")"));
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_');
+    let nested = ["ARRAY", "MAP", "STRUCT"].iter().any(|nested| name.eq_ignore_ascii_case(nested));
+    let numbers = rest.strip_suffix(')').unwrap_or("?");
+    !nested
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(is_word)
+        && numbers.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | ','))
+}
 
 /// The text of a value and the type that it has by itself; none for values that SQL parameters cannot be.
 fn text_and_type(value: Option<&Value>) -> Option<(Option<String>, Option<String>)> {
@@ -170,6 +188,39 @@ mod tests {
         assert_eq!(blank, "input sqlParameters[0].name: must not be blank");
         let twice = wired(r#"[{"name":"a"},{"name":":a"}]"#).unwrap_err();
         assert_eq!(twice, "input sqlParameters[1].name: a is there twice");
+    }
+
+    /// G10: a type has to be one that a parameter can have; which ones there are is for Databricks to say.
+    #[test]
+    fn types_are_words_with_numbers() {
+        for good in [
+            "DATE",
+            "decimal(38, 10)",
+            "TIMESTAMP_NTZ",
+            "INTERVAL DAY TO SECOND",
+            "VARIANT",
+            "STRING COLLATE UTF8_LCASE",
+        ] {
+            let wire = wired(&format!(r#"[{{"name":"a","value":"x","type":"{good}"}}]"#)).unwrap();
+            assert_eq!(wire[0]["type"], good);
+        }
+        for bad in ["ARRAY<INT>", "array", "STRUCT<a: INT>", "INT; DROP TABLE t", "DECIMAL(1", "5"]
+        {
+            let message = wired(&format!(r#"[{{"name":"a","type":"{bad}"}}]"#)).unwrap_err();
+            assert!(
+                message.starts_with("input sqlParameters[0].type: must be"),
+                "{bad}: {message}"
+            );
+        }
+    }
+
+    /// G10: ten thousand parameters are so many names to tell apart.
+    #[test]
+    fn many_parameters_are_told_apart() {
+        let all: Vec<Value> =
+            (0..10_000).map(|n| json!({ "name": format!("p{n}"), "value": n })).collect();
+        let wire = wired(&Value::from(all).to_string()).unwrap();
+        assert_eq!(wire.as_array().unwrap().len(), 10_000);
     }
 
     #[test]

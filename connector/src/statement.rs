@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::api::not_json;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::WarehouseId;
 use crate::plain_text;
@@ -14,7 +15,7 @@ use crate::sql_parameters::WireParameter;
 /// The body that submits a statement.
 #[derive(Debug, Serialize)]
 pub(crate) struct Submission<'a> {
-    pub(crate) statement: &'a str,
+    pub(crate) statement: String,
     pub(crate) warehouse_id: &'a WarehouseId,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) catalog: Option<&'a str>,
@@ -63,18 +64,8 @@ pub(crate) struct Statement<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Status {
-    #[serde(default)]
-    pub(crate) state: String,
-    error: Option<Failure>,
-    sql_state: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Failure {
-    error_code: Option<String>,
-    message: Option<String>,
-}
+#[serde(transparent)]
+pub(crate) struct Status(Value);
 
 /// Some rows of a result, `ResultData` in the reference.
 #[derive(Debug, Deserialize)]
@@ -93,41 +84,47 @@ pub(crate) struct Chunk<'a> {
 }
 
 /// What a result is made of.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Manifest {
-    #[serde(default)]
-    pub(crate) schema: Schema,
-    #[serde(default, deserialize_with = "int64")]
-    pub(crate) total_chunk_count: Option<u64>,
-    #[serde(default, deserialize_with = "int64")]
-    pub(crate) total_row_count: Option<u64>,
-    #[serde(default)]
-    pub(crate) truncated: bool,
-}
+#[derive(Debug, Default)]
+pub(crate) struct Manifest(Value);
 
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Schema {
-    #[serde(default)]
-    pub(crate) columns: Vec<ColumnInfo>,
-}
+impl Manifest {
+    pub(crate) fn read(statement: &Statement<'_>) -> Result<Self, Error> {
+        let text = statement.manifest.map_or("{}", RawValue::get);
+        serde_json::from_str(text).map(Self).map_err(|e| not_json(text, &e))
+    }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct ColumnInfo {
-    #[serde(default)]
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) type_name: String,
+    /// Name and type of each column.
+    pub(crate) fn columns(&self) -> Vec<(String, String)> {
+        let columns = self.0.pointer("/schema/columns").and_then(Value::as_array);
+        let text = |column: &Value, key: &str| {
+            column.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let column = |column: &Value| (text(column, "name"), text(column, "type_name"));
+        columns.into_iter().flatten().map(column).collect()
+    }
+
+    /// A count that Databricks promises; none where it does not.
+    pub(crate) fn count(&self, key: &str) -> Result<Option<u64>, Error> {
+        let value = self.0.get(key).unwrap_or(&Value::Null);
+        count(value).ok_or_else(|| Error::protocol(format!("{key} of the result is no count")))
+    }
+
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.0.get("truncated") == Some(&Value::Bool(true))
+    }
 }
 
 /// Databricks sends 64-bit integers as numbers or as decimal text.
 fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(None),
-        Value::Number(number) => {
-            number.as_u64().map(Some).ok_or_else(|| D::Error::custom("not a count"))
-        }
-        Value::String(text) => text.parse().map(Some).map_err(D::Error::custom),
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(D::Error::custom("not a count")),
+    count(&Value::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("not a count"))
+}
+
+fn count(value: &Value) -> Option<Option<u64>> {
+    match value {
+        Value::Null => Some(None),
+        Value::Number(number) => number.as_u64().map(Some),
+        Value::String(text) => text.parse().ok().map(Some),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -135,8 +132,9 @@ impl Statement<'_> {
     /// Whether the rows came along, or there are none to come.
     pub(crate) fn has_result(&self) -> bool {
         let rows = self.result.as_ref().is_some_and(|chunk| !chunk.is_empty());
-        let manifest = self.manifest.and_then(|m| serde_json::from_str::<Manifest>(m.get()).ok());
-        rows || manifest.is_some_and(|manifest| manifest.total_chunk_count == Some(0))
+        let chunks =
+            || Manifest::read(self).and_then(|manifest| manifest.count("total_chunk_count"));
+        rows || chunks() == Ok(Some(0))
     }
 }
 
@@ -148,26 +146,34 @@ impl Chunk<'_> {
 }
 
 impl Status {
+    pub(crate) fn state(&self) -> &str {
+        self.text("/state").unwrap_or_default()
+    }
+
+    fn text(&self, pointer: &str) -> Option<&str> {
+        self.0.pointer(pointer).and_then(Value::as_str)
+    }
+
     /// What the state means; a state that nobody told us of is work that goes on.
     pub(crate) fn phase(&self) -> Phase {
         STATES
             .iter()
-            .find(|(state, _)| *state == self.state)
+            .find(|(state, _)| *state == self.state())
             .map_or(Phase::Running, |&(_, phase)| phase)
     }
 
     /// The state for people, who should know when it is one that we do not know.
     pub(crate) fn shown(&self) -> String {
-        let state = plain_text::line(&self.state, 40);
+        let state = plain_text::line(self.state(), 40);
         let known = STATES.iter().any(|(known, _)| *known == state);
         if known { state } else { format!("in the unknown state {state:?}") }
     }
 
     /// The error of a statement that ended without success.
     pub(crate) fn failure(&self, statement_id: &str) -> Error {
-        let failure = self.error.as_ref();
-        let code = failure.and_then(|f| f.error_code.clone());
-        let message = failure.and_then(|f| f.message.as_deref());
+        let code = self.text("/error/error_code");
+        let message = self.text("/error/message");
+        let sql_state = self.text("/sql_state");
         let mut error = match self.phase() {
             Phase::Cancelled => Error::new(
                 ErrorKind::Cancelled,
@@ -179,20 +185,26 @@ impl Status {
             ),
             Phase::Running | Phase::Succeeded | Phase::Failed | Phase::Closed => {
                 let why = message.unwrap_or("the statement failed and Databricks did not say why");
-                let message = format!("{}{}", plain_text::line(why, MAX_MESSAGE), hint(why));
+                let hint = hint(why);
+                let mut names = format!("statement {statement_id}");
+                for name in [sql_state, code].into_iter().flatten() {
+                    names = format!("{name}, {names}");
+                }
+                let room = MAX_MESSAGE.saturating_sub(hint.len() + names.len() + 4);
+                let message = format!("{}{hint} ({names})", plain_text::line(why, room));
                 Error::new(ErrorKind::RemoteFailed, Delivery::Applied, message)
             }
         };
         error.details = Some(json!({
-            "error_code": code, "message": message, "sql_state": self.sql_state,
+            "error_code": code, "message": message, "sql_state": sql_state,
         }));
-        error.code = code;
+        error.code = code.map(str::to_owned);
         error
     }
 }
 
-/// Characters of Databricks' words that an error line carries; all of them are in its details.
-const MAX_MESSAGE: usize = 1_000;
+/// Characters of an error line; all of Databricks' words are in its details.
+const MAX_MESSAGE: usize = 300;
 
 /// What to do about failures that Databricks words for people who call its API.
 fn hint(message: &str) -> &'static str {
@@ -215,14 +227,26 @@ pub(crate) fn expired(statement_id: &str) -> Error {
     )
 }
 
-/// Not found means something else for an id that Databricks gave us.
+/// Not found means something else for a statement that Databricks once showed us.
 pub(crate) fn forgotten(mut error: Error, statement_id: &str) -> Error {
     if error.kind == ErrorKind::NotFound {
         error.kind = ErrorKind::ResultExpired;
         error.delivery = Delivery::Applied;
         error.message = format!(
             "statement {statement_id} or its result is no longer available, since Databricks forgets both after a while: {}",
-            error.message
+            plain_text::line(&error.message, 140)
+        );
+    }
+    error
+}
+
+/// Databricks gave us the id and does not know it.
+pub(crate) fn missing(mut error: Error, statement_id: &str) -> Error {
+    if error.kind == ErrorKind::NotFound {
+        error.delivery = Delivery::Applied;
+        error.message = format!(
+            "Databricks accepted statement {statement_id} and cannot find it since: {}",
+            plain_text::line(&error.message, 160)
         );
     }
     error

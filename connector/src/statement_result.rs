@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::not_json;
 use crate::error::Error;
 use crate::rows::{self, Column, ResultFormat};
 use crate::statement::{Chunk, Manifest, Statement};
@@ -32,22 +31,21 @@ impl Reading {
         out: &mut String,
     ) -> Result<Self, Error> {
         let manifest_text = statement.manifest.map_or("{}", |manifest| manifest.get());
-        let manifest: Manifest =
-            serde_json::from_str(manifest_text).map_err(|e| not_json(manifest_text, &e))?;
-        let columns = manifest.schema.columns.into_iter().map(|c| (c.name, c.type_name));
+        let manifest = Manifest::read(statement)?;
+        let total_chunks = manifest.count("total_chunk_count")?;
         let mut reading = Self {
-            columns: rows::columns(&columns.collect::<Vec<_>>()),
-            truncated: manifest.truncated,
-            total_chunks: manifest.total_chunk_count,
-            total_rows: manifest.total_row_count,
+            columns: rows::columns(&manifest.columns()),
+            truncated: manifest.is_truncated(),
+            total_chunks,
+            total_rows: manifest.count("total_row_count")?,
             chunks: 0,
             rows: 0,
-            more: manifest.total_chunk_count.is_some_and(|total| total > 0),
+            more: total_chunks.is_some_and(|total| total > 0),
         };
         out.push_str(&format!(
             r#"{{"statement_id":{},"status":{{"state":{}}},"manifest":{manifest_text},"#,
             Value::from(statement_id),
-            Value::from(statement.status.state.as_str()),
+            Value::from(statement.status.state()),
         ));
         out.push_str(if format == ResultFormat::Raw {
             r#""result":{"data_array":["#
@@ -111,7 +109,12 @@ impl Reading {
     }
 
     /// Writes the end. Fewer or more rows than promised are no success. Tells whether the result was cut.
-    pub(crate) fn finish(self, format: ResultFormat, out: &mut String) -> Result<bool, Error> {
+    pub(crate) fn finish(
+        self,
+        format: ResultFormat,
+        row_limit: Option<u64>,
+        out: &mut String,
+    ) -> Result<bool, Error> {
         if let Some(total) = self.total_rows.filter(|&total| total != self.rows) {
             return Err(Error::protocol(format!(
                 "received {} of {total} rows; run the statement again",
@@ -119,7 +122,13 @@ impl Reading {
             )));
         }
         out.push_str(if format == ResultFormat::Raw { "]}" } else { "]" });
-        out.push_str(&format!(r#","row_count":{},"truncated":{}}}"#, self.rows, self.truncated));
+        let by = match self.truncated {
+            false => "",
+            true if row_limit == Some(self.rows) => r#","truncated_by":"Row Limit""#,
+            true => r#","truncated_by":"a limit of Databricks on the size of results""#,
+        };
+        let (rows, truncated) = (self.rows, self.truncated);
+        out.push_str(&format!(r#","row_count":{rows},"truncated":{truncated}{by}}}"#));
         Ok(self.truncated)
     }
 }

@@ -1,8 +1,6 @@
 //! When to look again at work that goes on remotely, and when to stop. Not here: what is looked at (`lifecycle.rs` and the
 //! actions).
 
-use serde::{Deserialize, Serialize};
-
 /// Pauses before each look at compute that takes minutes to start, in milliseconds; the last one repeats.
 pub(crate) const COMPUTE_PAUSES: &[u32] = &[1_000, 2_000, 5_000, 10_000];
 
@@ -10,7 +8,7 @@ pub(crate) const COMPUTE_PAUSES: &[u32] = &[1_000, 2_000, 5_000, 10_000];
 ///
 /// The component uses no clock: the time is the sum of the pauses that it asked for, so a host that oversleeps gives more
 /// time and never less.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Poll {
     pub(crate) waited_ms: u64,
     pub(crate) polls: u32,

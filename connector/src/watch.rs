@@ -1,86 +1,167 @@
-//! Looking at a statement or a command until it ends: growing pauses, a limit, and patience with a look that gets lost.
-//! Not here: what is looked at (`statement.rs`, `command.rs`).
+//! Looking at remote work until it ends: growing pauses, a limit, and patience with looks that get lost. Not here: what is
+//! looked at (`statement.rs`, `command.rs`, `lifecycle.rs`).
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::fields::TimeoutSeconds;
 use crate::wait::Poll;
 
-/// Looks in a row that may get lost before the action gives up.
-const MAX_LOST: u32 = 5;
+/// How long looks in a row may get lost before the action gives up.
+const PATIENCE_MS: u32 = 300_000;
+
+/// The shortest pause after a lost look: what is down is not up again in a moment.
+const AFTER_LOST_MS: u32 = 1_600;
+
+/// Looks that may not find an id which is new, since not all of Databricks may know of it yet.
+const MOST_MISSED: u32 = 3;
 
 /// The longest pause that Databricks may ask for without the action giving up.
 const MAX_ASKED_MS: u64 = 60_000;
 
 /// The state to show after a lost look.
-pub(crate) const UNREACHABLE: &str = "out of sight, since Databricks does not answer";
+pub(crate) const OUT_OF_SIGHT: &str = "out of sight; looking again for up to 5 minutes";
 
 /// What is kept between looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u32; 6]", into = "[u32; 6]")]
 pub(crate) struct Watch {
     poll: Poll,
+    /// Whether a look ever saw the work.
+    met: bool,
+    /// Lost looks since the last one that saw it, and the pauses between them.
     lost: u32,
-    /// The pause that Databricks asked for with the last lost look.
+    lost_ms: u32,
+    /// The shortest pause before the next look.
     asked_ms: u32,
+}
+
+/// Numbers in a row, since code that reads names is larger.
+impl From<Watch> for [u32; 6] {
+    fn from(watch: Watch) -> Self {
+        let Watch { poll: Poll { waited_ms, polls }, met, lost, lost_ms, asked_ms } = watch;
+        let waited_s = u32::try_from(waited_ms / 1_000).unwrap_or(u32::MAX);
+        [
+            waited_s,
+            u32::try_from(waited_ms % 1_000).unwrap_or(0),
+            polls,
+            u32::from(met) + 2 * lost,
+            lost_ms,
+            asked_ms,
+        ]
+    }
+}
+
+impl From<[u32; 6]> for Watch {
+    fn from([waited_s, waited_ms, polls, lost, lost_ms, asked_ms]: [u32; 6]) -> Self {
+        let waited_ms = u64::from(waited_s) * 1_000 + u64::from(waited_ms);
+        let poll = Poll { waited_ms, polls };
+        Self { poll, met: lost % 2 == 1, lost: lost / 2, lost_ms, asked_ms }
+    }
 }
 
 impl Watch {
     /// The pause before the next look, or none when the time is up.
     pub(crate) fn pause(&mut self, schedule: &[u32], timeout: TimeoutSeconds) -> Option<u32> {
-        let pause = self.poll.next(schedule, Some(timeout.as_ms()))?;
-        Some(pause.max(std::mem::take(&mut self.asked_ms)))
+        let next = self.poll.next(schedule, Some(timeout.as_ms()))?;
+        let pause = next.max(std::mem::take(&mut self.asked_ms));
+        self.poll.waited_ms = self.poll.waited_ms.saturating_add((pause - next).into());
+        if self.lost > 0 {
+            self.lost_ms = self.lost_ms.saturating_add(pause);
+        }
+        Some(pause)
     }
 
     /// What a look saw; nothing when it got lost and another is worth a try.
     ///
-    /// A look changes nothing and the work goes on without it, so an outage of a minute need not end an hour's wait. The
-    /// host has repeated the request by its own rules before.
+    /// A look changes nothing and the work goes on without it, so an outage of minutes need not end an hour's wait. The host
+    /// has repeated the request by its own rules before. A refusal of what was seen before may pass too: permissions are
+    /// known to be lost for minutes while Databricks moves them.
     pub(crate) fn seen<T>(&mut self, look: Result<T, Error>) -> Result<Option<T>, Error> {
         let error = match look {
             Ok(seen) => {
-                self.lost = 0;
+                (self.met, self.lost, self.lost_ms) = (true, 0, 0);
                 return Ok(Some(seen));
             }
             Err(error) => error,
         };
         let asked = error.retry_after_ms.unwrap_or(0);
-        if !error.is_passing() || self.lost == MAX_LOST || asked > MAX_ASKED_MS {
+        let forgiven = match error.kind {
+            ErrorKind::NotFound => !self.met && self.lost < MOST_MISSED,
+            ErrorKind::Forbidden => self.met,
+            ErrorKind::Protocol => true,
+            _ => error.is_passing(),
+        };
+        if !forgiven || self.lost_ms >= PATIENCE_MS || asked > MAX_ASKED_MS {
             return Err(error);
         }
         self.lost += 1;
-        self.asked_ms = u32::try_from(asked).unwrap_or(u32::MAX);
+        self.asked_ms = u32::try_from(asked).unwrap_or(u32::MAX).max(AFTER_LOST_MS);
         Ok(None)
+    }
+
+    /// Whether any look saw the work: what cannot be found afterwards was forgotten, and else never known.
+    pub(crate) fn has_met(&self) -> bool {
+        self.met
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Delivery, ErrorKind};
+    use crate::error::Delivery;
+
+    const SCHEDULE: &[u32] = &[50, 100, 200, 10_000];
+    const LONG: TimeoutSeconds = TimeoutSeconds(100_000);
 
     fn lost(kind: ErrorKind) -> Result<(), Error> {
         Err(Error::new(kind, Delivery::Unknown, "lost"))
     }
 
+    /// Pauses until the watch gives up on looks that all fail like this.
+    fn patience(watch: &mut Watch, kind: ErrorKind) -> Vec<u32> {
+        let mut pauses = Vec::new();
+        while watch.seen(lost(kind)) == Ok(None) {
+            pauses.push(watch.pause(SCHEDULE, LONG).unwrap());
+        }
+        pauses
+    }
+
+    /// A12, H20: five minutes of outage in a row are forgiven, and of refusals of what was seen before.
     #[test]
-    fn a_few_lost_looks_in_a_row_are_forgiven() {
+    fn lost_looks_are_forgiven_for_five_minutes_in_a_row() {
         let mut watch = Watch::default();
-        for _ in 0..2 {
-            for _ in 0..MAX_LOST {
-                assert_eq!(watch.seen(lost(ErrorKind::Unavailable)), Ok(None));
-            }
+        assert_eq!(watch.seen(Ok(())), Ok(Some(())));
+        for kind in [ErrorKind::Unavailable, ErrorKind::Forbidden, ErrorKind::Timeout] {
+            let spent: u32 = patience(&mut watch, kind).iter().sum();
+            assert!((300_000..310_000).contains(&spent), "{kind:?}: {spent}");
             assert_eq!(watch.seen(Ok(())), Ok(Some(())));
         }
-        for _ in 0..MAX_LOST {
-            assert_eq!(watch.seen(lost(ErrorKind::RateLimited)), Ok(None));
+    }
+
+    /// A12, H19: what was never seen is refused at once, and looked for a few times.
+    #[test]
+    fn what_was_never_seen_is_not_waited_for_long() {
+        let mut watch = Watch::default();
+        assert!(watch.seen(lost(ErrorKind::Forbidden)).is_err());
+        assert_eq!(patience(&mut watch, ErrorKind::NotFound), [1_600; 3]);
+        assert_eq!(watch.seen(Ok(())), Ok(Some(())));
+        assert!(watch.seen(lost(ErrorKind::NotFound)).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was() {
+        let mut watch = Watch::default();
+        for turn in 0..5 {
+            let _ = watch.seen(if turn == 1 { Ok(()) } else { lost(ErrorKind::Timeout) });
+            watch.pause(SCHEDULE, LONG);
+            assert_eq!(Watch::from(<[u32; 6]>::from(watch)), watch);
         }
-        assert!(watch.seen(lost(ErrorKind::Timeout)).is_err());
     }
 
     #[test]
     fn what_does_not_pass_is_not_forgiven() {
-        for kind in [ErrorKind::Unauthenticated, ErrorKind::NotFound, ErrorKind::Protocol] {
+        for kind in [ErrorKind::Unauthenticated, ErrorKind::InvalidInput, ErrorKind::RemoteFailed] {
             assert!(Watch::default().seen(lost(kind)).is_err(), "{kind:?}");
         }
     }

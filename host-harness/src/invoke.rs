@@ -20,6 +20,10 @@ use crate::log::Log;
 /// The shortest wait between two looks, whatever a connector says. A step that brought part of the result is no look.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 
+/// How long remote work that was asked to stop is waited for, and the first pause between two looks.
+const STOP_TIME: Duration = Duration::from_secs(10);
+const STOP_PAUSE: Duration = Duration::from_millis(50);
+
 /// An action that is being performed.
 pub(crate) struct Performance<'a> {
     factory: &'a Factory,
@@ -260,12 +264,28 @@ impl<'a> Performance<'a> {
             };
             return Error::new(ErrorKind::Cancelled, message).delivered(delivery);
         };
-        let step = self.step(Entry::Cancel(state));
-        let message = match tokio::time::timeout(self.factory.limits.first_byte, step).await {
-            Ok(Ok(_)) => "cancelled; the remote work was asked to stop".to_owned(),
-            Ok(Err(error)) => format!("cancelled, but the remote work may go on: {error}"),
-            Err(_) => "cancelled, but the remote work may go on: asking it to stop took too long"
-                .to_owned(),
+        let clock = &self.flight.clock;
+        let (until, mut pause) = (clock.now() + STOP_TIME, STOP_PAUSE);
+        let message = loop {
+            let step = self.step(Entry::Cancel(state));
+            match tokio::time::timeout(self.factory.limits.first_byte, step).await {
+                Ok(Ok(_)) => break "cancelled; the remote work was stopped".to_owned(),
+                // It is about to stop, or the request got lost.
+                Ok(Err(error)) if error.retryable && clock.now() < until => {
+                    clock.sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                Ok(Err(error)) if error.kind == ErrorKind::Conflict => {
+                    break format!("cancelled too late: {error}");
+                }
+                Ok(Err(error)) => {
+                    break format!("cancelled, but the remote work may go on: {error}");
+                }
+                Err(_) => {
+                    let why = "asking it to stop took too long";
+                    break format!("cancelled, but the remote work may go on: {why}");
+                }
+            }
         };
         let delivery = Delivery::Applied;
         let error = Error::new(ErrorKind::Cancelled, message).delivered(delivery);

@@ -33,6 +33,16 @@ pub(crate) enum Identity {
     ServicePrincipal,
 }
 
+impl Identity {
+    /// As lists name who did something.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Identity::User => USER_NAME,
+            Identity::ServicePrincipal => CLIENT_ID,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Grant {
     audience: Audience,

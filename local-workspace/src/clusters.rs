@@ -1,6 +1,6 @@
 //! Clusters: a state machine each, whose state follows from the time, and the calls that move it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::USER_NAME;
 use crate::call::{Call, missing};
 use crate::clock;
+use crate::effects::{Effect, Tally};
 use crate::options::Options;
 use crate::reply::{Answer, Reply};
 
@@ -169,11 +170,15 @@ pub(crate) struct Clusters {
     start: Duration,
     restart: Duration,
     stop: Duration,
+    effects: Arc<Tally>,
     clusters: Mutex<Vec<Cluster>>,
 }
 
 impl Clusters {
-    pub(crate) fn new(options: &Options) -> Result<Clusters, serde_json::Error> {
+    pub(crate) fn new(
+        options: &Options,
+        effects: Arc<Tally>,
+    ) -> Result<Clusters, serde_json::Error> {
         let seed = if options.empty { "[]" } else { include_str!("../seed/clusters.json") };
         let seed: Vec<Map<String, Value>> = serde_json::from_str(seed)?;
         Ok(Clusters {
@@ -181,6 +186,7 @@ impl Clusters {
             start: options.cluster_start,
             restart: options.cluster_restart,
             stop: options.cluster_stop,
+            effects,
             clusters: Mutex::new(seed.into_iter().map(Cluster::new).collect()),
         })
     }
@@ -227,6 +233,7 @@ impl Clusters {
                 return Err(Reply::error(400, "INVALID_STATE", &text));
             }
             cluster.start(until);
+            self.effects.count(Effect::ClusterStart);
             Ok(())
         })?;
         Ok(Reply::empty())
@@ -240,6 +247,7 @@ impl Clusters {
                 return Err(cluster.unexpected_state());
             }
             cluster.enter(Phase::Restarting(until), "Restarting the cluster");
+            self.effects.count(Effect::ClusterRestart);
             Ok(())
         })
     }
@@ -250,6 +258,7 @@ impl Clusters {
         self.change(call, |cluster| {
             if !matches!(cluster.phase, Phase::Terminating(_) | Phase::Terminated) {
                 cluster.stop(until);
+                self.effects.count(Effect::ClusterTermination);
             }
             Ok(())
         })
@@ -277,6 +286,7 @@ impl Clusters {
         details.insert("spec".to_owned(), spec.into());
         let mut cluster = Cluster::new(details);
         cluster.start(Instant::now() + self.start);
+        self.effects.count(Effect::ClusterStart);
         self.settled().push(cluster);
         Ok(Reply::ok(&json!({ "cluster_id": id })))
     }

@@ -1,7 +1,7 @@
 //! Execution contexts of API 1.2: their life, the order of their commands, and what became of each.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::commands::Language;
+use crate::effects::{Effect, Tally};
 use crate::python::{Python, Ran};
 use crate::sql::Database;
 
@@ -61,6 +62,7 @@ pub(crate) struct Context {
     life: Mutex<Life>,
     commands: Mutex<HashMap<String, Command>>,
     queue: mpsc::UnboundedSender<Job>,
+    effects: Arc<Tally>,
 }
 
 impl Context {
@@ -83,6 +85,7 @@ impl Context {
         let entry =
             Command { status: Status::Queued, results: Value::Null, cancel: Arc::clone(&cancel) };
         self.commands().insert(id.clone(), entry);
+        self.effects.count(Effect::Command);
         let job = Job { id: id.clone(), language, command, cancel };
         if self.queue.send(job).is_err() {
             self.end(&id, Status::Error, self.lost());
@@ -154,13 +157,13 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Contexts {
     entries: Mutex<HashMap<String, Entry>>,
-    carried_out: Arc<AtomicU64>,
+    effects: Arc<Tally>,
     database: Arc<Database>,
 }
 
 impl Contexts {
-    pub(crate) fn new(database: Arc<Database>) -> Contexts {
-        Contexts { entries: Mutex::default(), carried_out: Arc::default(), database }
+    pub(crate) fn new(database: Arc<Database>, effects: Arc<Tally>) -> Contexts {
+        Contexts { entries: Mutex::default(), effects, database }
     }
 
     /// Opens a context; `None` if the cluster has too many.
@@ -179,13 +182,11 @@ impl Contexts {
             life: Mutex::new(Life::Pending),
             commands: Mutex::default(),
             queue,
+            effects: Arc::clone(&self.effects),
         });
-        let worker = Worker {
-            context: Arc::clone(&context),
-            python,
-            database: Arc::clone(&self.database),
-            carried_out: Arc::clone(&self.carried_out),
-        };
+        self.effects.count(Effect::Context);
+        let worker =
+            Worker { context: Arc::clone(&context), python, database: Arc::clone(&self.database) };
         let task = tokio::spawn(worker.work(jobs)).abort_handle();
         entries.insert(context.id.clone(), Entry { context: Arc::clone(&context), task });
         Some(context)
@@ -210,11 +211,6 @@ impl Contexts {
         });
     }
 
-    /// Commands that were begun so far.
-    pub(crate) fn carried_out(&self) -> u64 {
-        self.carried_out.load(Ordering::Relaxed)
-    }
-
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -225,7 +221,6 @@ struct Worker {
     context: Arc<Context>,
     python: Option<Python>,
     database: Arc<Database>,
-    carried_out: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -239,7 +234,6 @@ impl Worker {
             if !self.context.begin(&job.id) {
                 continue;
             }
-            self.carried_out.fetch_add(1, Ordering::Relaxed);
             let (status, results) = match self.run(&job).await {
                 Ran::Finished(results) => (Status::Finished, results),
                 Ran::Cancelled => (Status::Cancelled, cancelled()),

@@ -42,7 +42,10 @@ pub enum FaultAction {
     Reset,
     /// Never answers.
     Stall,
-    /// Sends the right head and so many bytes of the body, then closes the connection.
+    /// Carries the request out, sends so many bytes of the answer's head, then closes the connection. Without TLS only,
+    /// since it writes to the socket itself.
+    CutHead(usize),
+    /// Carries the request out, sends the right head and so many bytes of the body, then closes the connection.
     Cut(usize),
     /// Sends the body in pieces of so many bytes, with a pause before each.
     Drip { bytes: usize, pause: Duration },

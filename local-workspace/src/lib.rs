@@ -2,8 +2,9 @@
 //!
 //! [`LocalWorkspace::start`] serves the wire behaviour of the Databricks REST API, as far as this project touches it, on a
 //! port of 127.0.0.1: clusters and SQL warehouses as timed state machines, execution contexts with a real `python3` process
-//! each, SQL statements on an embedded engine, personal access tokens and an OAuth token endpoint that are really checked. A
-//! second port plays the accounts console. The official Python SDK works against both unchanged; a test shows it.
+//! each, SQL statements on an embedded engine with their history, jobs whose SQL tasks really run, MLflow experiments and
+//! models, personal access tokens and an OAuth token endpoint that are really checked. A second port plays the accounts
+//! console. The official Python SDK works against both unchanged; a test shows it.
 //!
 //! ```
 //! use local_workspace::{LocalWorkspace, Options};
@@ -28,15 +29,21 @@ mod cluster_list;
 mod clusters;
 mod commands;
 mod contexts;
+mod effects;
 mod faults;
+mod history;
+mod jobs;
 mod local;
+mod mlflow;
 mod oauth;
 mod options;
 mod python;
+mod queries;
 mod record;
 mod reply;
 mod results;
 mod route;
+mod runs;
 mod scim;
 mod server;
 mod sql;
@@ -56,6 +63,7 @@ use tokio::sync::oneshot;
 
 pub use auth::{ACCOUNT_ID, CLIENT_ID, USER_NAME};
 pub use clusters::{JOB_CLUSTER, RUNNING_CLUSTER, TERMINATED_CLUSTER};
+pub use effects::Effect;
 pub use faults::{Fault, FaultAction};
 pub use options::Options;
 pub use record::Recorded;
@@ -112,6 +120,7 @@ impl LocalWorkspace {
         let seeds = |e| Error::new("reading the seed data", e);
         let database = sql::Database::open().map_err(|e| Error::new("making the demo data", e))?;
         let database = Arc::new(database);
+        let effects = Arc::<effects::Tally>::default();
         let workspace = Arc::new(Workspace {
             origin: origin(port),
             account_origin: origin(self::port(&account_listener)?),
@@ -121,10 +130,15 @@ impl LocalWorkspace {
                 options.client_secret.clone(),
                 options.token_lifetime,
             ),
-            clusters: clusters::Clusters::new(&options).map_err(seeds)?,
-            warehouses: warehouses::Warehouses::new(&options).map_err(seeds)?,
-            contexts: contexts::Contexts::new(Arc::clone(&database)),
+            clusters: clusters::Clusters::new(&options, Arc::clone(&effects)).map_err(seeds)?,
+            warehouses: warehouses::Warehouses::new(&options, Arc::clone(&effects))
+                .map_err(seeds)?,
+            contexts: contexts::Contexts::new(Arc::clone(&database), Arc::clone(&effects)),
             statements: statements::Statements::default(),
+            queries: queries::Queries::default(),
+            jobs: jobs::Jobs::default(),
+            mlflow: mlflow::Mlflow::default(),
+            effects,
             database,
             recorder: record::Recorder::new(options.kept_requests),
             faults: faults::Faults::default(),
@@ -221,14 +235,14 @@ impl LocalWorkspace {
         self.workspace.credentials.issued()
     }
 
-    /// Statements that the SQL engine has begun, each of them once.
-    pub fn statements_executed(&self) -> u64 {
-        self.workspace.statements.carried_out()
+    /// How often something was carried out, whoever asked for it and however often.
+    pub fn effects(&self, effect: Effect) -> u64 {
+        self.workspace.effects.get(effect)
     }
 
-    /// Commands that were begun in execution contexts.
-    pub fn commands_executed(&self) -> u64 {
-        self.workspace.contexts.carried_out()
+    /// Whether every statement that was accepted is over.
+    pub fn is_idle(&self) -> bool {
+        self.workspace.statements.newest_first().iter().all(|one| one.state().is_over())
     }
 
     /// Lets every OAuth token that was issued so far expire.

@@ -119,6 +119,18 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// The head as HTTP/1.1 has it on the wire, for faults that break off inside it.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        let (kind, length) = (self.content_type, self.body.len());
+        format!(
+            "HTTP/1.1 {}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n",
+            self.status
+        )
+        .into_bytes()
+    }
+}
+
 pub(crate) fn status_code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -200,6 +200,10 @@ impl ResultSet {
         described
     }
 
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     pub(crate) fn is_inline(&self) -> bool {
         self.inline
     }

@@ -10,7 +10,7 @@ use crate::auth::{ACCOUNT_ID, Audience};
 use crate::call::Call;
 use crate::reply::{Answer, Reply};
 use crate::workspace::Workspace;
-use crate::{cluster_list, clusters, commands, local, oauth, scim, statements};
+use crate::{cluster_list, clusters, commands, history, local, oauth, runs, scim, statements};
 
 pub(crate) async fn answer(
     workspace: &Arc<Workspace>,
@@ -68,6 +68,12 @@ async fn workspace_api(workspace: &Arc<Workspace>, call: &Call<'_>) -> Answer {
         (_, ["2.1" | "2.0", "clusters", what]) => cluster_api(workspace, call, what),
         (_, ["2.0", "sql", "warehouses", rest @ ..]) => warehouse_api(workspace, call, rest),
         (_, ["2.0", "sql", "statements", rest @ ..]) => statement_api(workspace, call, rest).await,
+        ("GET", ["2.0", "sql", "history", "queries"]) => history::list(workspace, call),
+        ("POST", ["2.0", "sql", "queries"]) => workspace.queries.create(call),
+        ("GET", ["2.0", "sql", "queries", id]) => workspace.queries.get(id),
+        ("DELETE", ["2.0", "sql", "queries", id]) => workspace.queries.delete(id),
+        (_, ["2.2" | "2.1", "jobs", what @ ..]) => job_api(workspace, call, what),
+        (_, ["2.0", "mlflow", what @ ..]) => mlflow_api(workspace, call, what),
         (_, ["1.2", what, action]) => command_api(workspace, call, what, action),
         ("GET", ["2.0", "preview", "scim", "v2", "Me"]) => Ok(scim::me(call.identity)),
         (
@@ -140,6 +146,37 @@ async fn statement_api(workspace: &Arc<Workspace>, call: &Call<'_>, rest: &[&str
         ("GET", [id]) => statements::get(workspace, id),
         ("POST", [id, "cancel"]) => statements::cancel(workspace, id),
         ("GET", [id, "result", "chunks", index]) => statements::chunk(workspace, id, index),
+        _ => Err(not_found(call)),
+    }
+}
+
+fn job_api(workspace: &Arc<Workspace>, call: &Call<'_>, what: &[&str]) -> Answer {
+    let jobs = &workspace.jobs;
+    match (call.method().as_str(), what) {
+        ("POST", ["create"]) => jobs.create(call),
+        ("GET", ["get"]) => jobs.get(call),
+        ("GET", ["list"]) => jobs.list(call),
+        ("POST", ["delete"]) => jobs.delete(call),
+        ("POST", ["run-now"]) => runs::run_now(workspace, call),
+        ("POST", ["runs", "submit"]) => runs::submit(workspace, call),
+        ("GET", ["runs", "get"]) => runs::get(workspace, call),
+        ("GET", ["runs", "list"]) => runs::list(workspace, call),
+        ("POST", ["runs", "cancel"]) => runs::cancel(workspace, call),
+        _ => Err(not_found(call)),
+    }
+}
+
+fn mlflow_api(workspace: &Workspace, call: &Call<'_>, what: &[&str]) -> Answer {
+    let mlflow = &workspace.mlflow;
+    match (call.method().as_str(), what) {
+        ("POST", ["experiments", "create"]) => mlflow.create_experiment(call),
+        ("GET", ["experiments", "get"]) => mlflow.experiment(call, "experiment_id"),
+        ("GET", ["experiments", "get-by-name"]) => mlflow.experiment(call, "experiment_name"),
+        ("POST", ["experiments", "search"]) => mlflow.search_experiments(call),
+        ("POST", ["experiments", "delete"]) => mlflow.delete_experiment(call),
+        ("POST", ["registered-models", "create"]) => mlflow.create_model(call),
+        ("GET", ["databricks", "registered-models", "get"]) => mlflow.model(call),
+        ("GET", ["registered-models", "list" | "search"]) => mlflow.models(call),
         _ => Err(not_found(call)),
     }
 }

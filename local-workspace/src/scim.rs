@@ -9,7 +9,10 @@ use crate::reply::{Answer, Reply};
 /// Id of the workspace, as it is sent with every answer to Me.
 pub const WORKSPACE_ID: &str = "7206439413551325";
 
-const SERVICE_PRINCIPAL_ID: &str = "4417290853316074";
+/// Of the user that the personal access token belongs to.
+pub(crate) const USER_ID: &str = "5529017734610284";
+
+pub(crate) const SERVICE_PRINCIPAL_ID: &str = "4417290853316074";
 
 pub(crate) fn me(identity: Identity) -> Reply {
     let body = match identity {
@@ -18,7 +21,7 @@ pub(crate) fn me(identity: Identity) -> Reply {
                 "urn:ietf:params:scim:schemas:core:2.0:User",
                 "urn:ietf:params:scim:schemas:extension:workspace:2.0:User",
             ],
-            "id": "5529017734610284",
+            "id": USER_ID,
             "userName": USER_NAME,
             "displayName": "Ines Moreau",
             "name": { "givenName": "Ines", "familyName": "Moreau" },

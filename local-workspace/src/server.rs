@@ -1,5 +1,6 @@
 //! Listeners, connections and TLS: how requests come in and answers, or faults, go out.
 
+use std::io::Write;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +142,12 @@ async fn fault(
             Err(std::io::ErrorKind::ConnectionReset.into())
         }
         FaultAction::Stall => std::future::pending().await,
+        FaultAction::CutHead(bytes) => {
+            let whole = reply().await.head();
+            let part = whole.get(..bytes.min(whole.len())).unwrap_or_default();
+            (&**socket).write_all(part)?;
+            Err(std::io::ErrorKind::ConnectionAborted.into())
+        }
         FaultAction::Cut(bytes) => {
             let (head, body) = reply().await.into_parts();
             Ok(Response::from_parts(head, Outgoing::cut(&body, bytes)))

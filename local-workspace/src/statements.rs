@@ -9,9 +9,9 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
-use crate::auth::{CLIENT_ID, Identity, USER_NAME};
 use crate::call::Call;
 use crate::clock;
+use crate::effects::Effect;
 use crate::reply::{Answer, Reply};
 use crate::results::{Collector, Limits, ResultSet};
 use crate::sql::{Failure, Query};
@@ -25,7 +25,7 @@ const REMEMBERED: usize = 1000;
 const LINK_LIFE: Duration = Duration::from_secs(900);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Pending,
     Running,
     Succeeded,
@@ -44,14 +44,21 @@ impl State {
         }
     }
 
-    fn is_over(self) -> bool {
+    pub(crate) fn is_over(self) -> bool {
         !matches!(self, State::Pending | State::Running)
     }
 }
 
 #[derive(Debug)]
-struct Statement {
-    id: String,
+pub(crate) struct Statement {
+    pub(crate) id: String,
+    /// Where it stands among all statements of the workspace.
+    pub(crate) number: u64,
+    pub(crate) text: String,
+    pub(crate) warehouse_id: String,
+    pub(crate) user: &'static str,
+    pub(crate) began_ms: i64,
+    ended_ms: OnceLock<i64>,
     /// What links to its chunks have to know.
     signature: String,
     state: watch::Sender<State>,
@@ -61,9 +68,15 @@ struct Statement {
 }
 
 impl Statement {
-    fn new() -> Statement {
+    fn new(number: u64, submission: &Submission, user: &'static str) -> Statement {
         Statement {
             id: uuid::Uuid::new_v4().to_string(),
+            number,
+            text: submission.statement.clone(),
+            warehouse_id: submission.warehouse_id.clone(),
+            user,
+            began_ms: clock::now_ms(),
+            ended_ms: OnceLock::new(),
             signature: uuid::Uuid::new_v4().simple().to_string(),
             state: watch::Sender::new(State::Pending),
             canceled: Arc::default(),
@@ -72,16 +85,31 @@ impl Statement {
         }
     }
 
-    fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         *self.state.borrow()
     }
 
-    async fn over(&self) {
+    /// When it ended, as long as it has.
+    pub(crate) fn ended_ms(&self) -> Option<i64> {
+        self.ended_ms.get().copied()
+    }
+
+    /// Rows of its result; none while there is none.
+    pub(crate) fn rows(&self) -> Option<usize> {
+        self.outcome.get()?.as_ref().ok().map(ResultSet::rows)
+    }
+
+    /// What went wrong.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.outcome.get()?.as_ref().err()
+    }
+
+    pub(crate) async fn over(&self) {
         // The sender lives as long as the statement, so this ends with a state only.
         let _ = self.state.subscribe().wait_for(|state| state.is_over()).await;
     }
 
-    fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.canceled.store(true, Ordering::Relaxed);
         self.cancel.notify_one();
     }
@@ -105,6 +133,7 @@ impl Statement {
         };
         // Set once: only the task that carries the statement out comes here.
         let _ = self.outcome.set(outcome);
+        let _ = self.ended_ms.set(clock::now_ms());
         self.state.send_replace(state);
     }
 }
@@ -118,13 +147,16 @@ struct Entries {
 #[derive(Debug, Default)]
 pub(crate) struct Statements {
     entries: Mutex<Entries>,
-    carried_out: AtomicU64,
+    accepted: AtomicU64,
 }
 
 impl Statements {
-    /// Statements that the engine has begun.
-    pub(crate) fn carried_out(&self) -> u64 {
-        self.carried_out.load(Ordering::Relaxed)
+    /// All that are remembered, the newest first.
+    pub(crate) fn newest_first(&self) -> Vec<Arc<Statement>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = entries.by_id.values().map(Arc::clone).collect();
+        all.sort_unstable_by_key(|one| std::cmp::Reverse(one.number));
+        all
     }
 
     /// Ends whatever still runs.
@@ -157,15 +189,8 @@ impl Statements {
 
 pub(crate) async fn execute(workspace: &Arc<Workspace>, call: &Call<'_>) -> Answer {
     let submission = Submission::read(call)?;
-    let ready = workspace.warehouses.wake(&submission.warehouse_id)?;
     let (wait, cancel_after) = (submission.wait, submission.cancel_after_wait);
-    let user = match call.identity {
-        Identity::User => USER_NAME,
-        Identity::ServicePrincipal => CLIENT_ID,
-    };
-    let statement = Arc::new(Statement::new());
-    workspace.statements.add(Arc::clone(&statement));
-    tokio::spawn(carry_out(Arc::clone(workspace), Arc::clone(&statement), submission, user, ready));
+    let statement = begin(workspace, submission, call.identity.name())?;
     if !wait.is_zero()
         && tokio::time::timeout(wait, statement.over()).await.is_err()
         && cancel_after
@@ -174,6 +199,21 @@ pub(crate) async fn execute(workspace: &Arc<Workspace>, call: &Call<'_>) -> Answ
         statement.over().await;
     }
     reply(workspace, &statement)
+}
+
+/// Accepts a statement and has it carried out.
+pub(crate) fn begin(
+    workspace: &Arc<Workspace>,
+    submission: Submission,
+    user: &'static str,
+) -> Result<Arc<Statement>, Reply> {
+    let ready = workspace.warehouses.wake(&submission.warehouse_id)?;
+    let number = workspace.statements.accepted.fetch_add(1, Ordering::Relaxed);
+    let statement = Arc::new(Statement::new(number, &submission, user));
+    workspace.statements.add(Arc::clone(&statement));
+    workspace.effects.count(Effect::Statement);
+    tokio::spawn(carry_out(Arc::clone(workspace), Arc::clone(&statement), submission, user, ready));
+    Ok(statement)
 }
 
 /// Goes on when the client that submitted the statement is gone.
@@ -191,7 +231,6 @@ async fn carry_out(
     if !statement.sleep(Instant::now() + workspace.options.statement_delay).await {
         return statement.end(Err(canceled()));
     }
-    workspace.statements.carried_out.fetch_add(1, Ordering::Relaxed);
     let limits = Limits {
         chunk_rows: workspace.options.chunk_rows,
         rows: submission.row_limit,

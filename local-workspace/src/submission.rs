@@ -102,6 +102,28 @@ impl Submission {
             byte_limit: number(body.byte_limit.as_ref(), "byte_limit")?,
         })
     }
+
+    /// What a SQL task of a job submits; its parameters are text.
+    pub(crate) fn of_task(
+        statement: String,
+        warehouse_id: String,
+        parameters: impl Iterator<Item = (String, String)>,
+    ) -> Submission {
+        let parameter = |(name, value)| Parameter { name, value: Some(value), kind: Type::String };
+        Submission {
+            statement,
+            warehouse_id,
+            catalog: None,
+            schema: None,
+            parameters: parameters.map(parameter).collect(),
+            wait: Duration::ZERO,
+            cancel_after_wait: false,
+            inline: true,
+            format: Format::Json,
+            row_limit: None,
+            byte_limit: None,
+        }
+    }
 }
 
 fn parameter(marker: Marker) -> Result<Parameter, Reply> {

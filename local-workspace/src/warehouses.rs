@@ -1,12 +1,13 @@
 //! SQL warehouses: a state machine each, and the calls that move it. Statements are elsewhere.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 use crate::auth::USER_NAME;
 use crate::call::{Call, missing};
+use crate::effects::{Effect, Tally};
 use crate::options::Options;
 use crate::reply::{Answer, Reply};
 
@@ -68,11 +69,15 @@ impl Warehouse {
 pub(crate) struct Warehouses {
     start: Duration,
     stop: Duration,
+    effects: Arc<Tally>,
     warehouses: Mutex<Vec<Warehouse>>,
 }
 
 impl Warehouses {
-    pub(crate) fn new(options: &Options) -> Result<Warehouses, serde_json::Error> {
+    pub(crate) fn new(
+        options: &Options,
+        effects: Arc<Tally>,
+    ) -> Result<Warehouses, serde_json::Error> {
         let seed = if options.empty { "[]" } else { include_str!("../seed/warehouses.json") };
         let seed: Vec<Map<String, Value>> = serde_json::from_str(seed)?;
         let warehouse = |details: Map<String, Value>| {
@@ -83,6 +88,7 @@ impl Warehouses {
         Ok(Warehouses {
             start: options.warehouse_start,
             stop: options.warehouse_stop,
+            effects,
             warehouses: Mutex::new(seed.into_iter().map(warehouse).collect()),
         })
     }
@@ -111,6 +117,7 @@ impl Warehouses {
             Phase::Starting(until) => Ok(until),
             Phase::Stopping(_) | Phase::Stopped => {
                 warehouse.phase = Phase::Starting(now + self.start);
+                self.effects.count(Effect::WarehouseStart);
                 Ok(now + self.start)
             }
         }
@@ -122,6 +129,7 @@ impl Warehouses {
         let warehouse = find(&mut warehouses, id)?;
         if matches!(warehouse.phase, Phase::Starting(_) | Phase::Running) {
             warehouse.phase = Phase::Stopping(until);
+            self.effects.count(Effect::WarehouseStop);
         }
         Ok(Reply::empty())
     }
@@ -138,6 +146,7 @@ impl Warehouses {
         details.extend(asked);
         details.insert("creator_name".to_owned(), USER_NAME.into());
         let phase = Phase::Starting(Instant::now() + self.start);
+        self.effects.count(Effect::WarehouseStart);
         self.settled().push(Warehouse { id: id.clone(), details, phase });
         Ok(Reply::ok(&json!({ "id": id })))
     }

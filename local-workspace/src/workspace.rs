@@ -5,9 +5,13 @@ use std::sync::Arc;
 use crate::auth::{Audience, Credentials};
 use crate::clusters::Clusters;
 use crate::contexts::Contexts;
+use crate::effects::Tally;
 use crate::faults::Faults;
+use crate::jobs::Jobs;
 use crate::local::Bulk;
+use crate::mlflow::Mlflow;
 use crate::options::Options;
+use crate::queries::Queries;
 use crate::record::Recorder;
 use crate::sql::Database;
 use crate::statements::Statements;
@@ -24,6 +28,10 @@ pub(crate) struct Workspace {
     pub(crate) warehouses: Warehouses,
     pub(crate) contexts: Contexts,
     pub(crate) statements: Statements,
+    pub(crate) queries: Queries,
+    pub(crate) jobs: Jobs,
+    pub(crate) mlflow: Mlflow,
+    pub(crate) effects: Arc<Tally>,
     pub(crate) database: Arc<Database>,
     pub(crate) recorder: Recorder,
     pub(crate) faults: Faults,

@@ -43,6 +43,75 @@ async fn missing_and_mistyped_inputs_name_their_path() {
     assert_eq!(rig.wire(), Vec::<String>::new());
 }
 
+/// G16: three hundred texts of any bytes, as the key of an action and as the input of each, through the component.
+#[tokio::test]
+async fn any_key_and_input_are_answered() {
+    let rig = Rig::new().await;
+    let keys: Vec<String> = {
+        let catalog = rig.harness.describe().await.unwrap();
+        catalog.actions.iter().map(|action| action.key.clone()).collect()
+    };
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..300 {
+        let length = usize::try_from(next() % 40).unwrap();
+        let bytes: Vec<u8> = (0..length).map(|_| next().to_le_bytes()[0]).collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let known = &keys[round % keys.len()];
+        for (action, input) in
+            [(text.as_str(), "{}"), (known, &text), (known, &format!("{{{text:?}:1}}"))]
+        {
+            let call = host_harness::Call {
+                action: action.to_owned(),
+                input: input.to_owned(),
+                ..host_harness::Call::default()
+            };
+            let stop = host_harness::CancellationToken::new();
+            let result = rig.harness.invoke(&rig.connection, call, &(), stop).await;
+            let Err(error) = result else { continue };
+            assert_eq!(error.kind, ErrorKind::InvalidInput, "{action:?} {input:?}: {error:?}");
+            assert!(!error.message.contains('\n'), "{}", error.message);
+        }
+    }
+}
+
+/// G6, G7, G8, G1: what is ambiguous, too deep or no text is refused through the component as it is natively.
+#[tokio::test]
+async fn input_that_is_no_plain_json_is_refused() {
+    let rig = Rig::new().await;
+    let deep = format!(
+        r#"{{"url":"/x","method":"POST","data":{}{}}}"#,
+        "[".repeat(9_000),
+        "]".repeat(9_000)
+    );
+    for (action, input, word) in [
+        ("getCluster", r#"{"clusterId":"a","clusterId":"b"}"#, "twice"),
+        ("rawRequest", deep.as_str(), "recursion limit"),
+        ("getCluster", r#"{"clusterId":"\ud800"}"#, "not JSON"),
+        (
+            "runSql",
+            r#"{"wait":"x","rowLimit":0}"#,
+            "warehouseId: is required; sqlStatement: is required",
+        ),
+    ] {
+        let call = host_harness::Call {
+            action: action.to_owned(),
+            input: input.to_owned(),
+            ..host_harness::Call::default()
+        };
+        let stop = host_harness::CancellationToken::new();
+        let error = rig.harness.invoke(&rig.connection, call, &(), stop).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput, "{error:?}");
+        assert!(error.message.contains(word), "{}", error.message);
+    }
+    assert_eq!(rig.wire(), Vec::<String>::new());
+}
+
 /// Platforms send strings; they become what the schema says.
 #[tokio::test]
 async fn strings_become_what_the_schema_says() {
@@ -79,7 +148,8 @@ async fn what_is_not_json_is_a_protocol_error() {
     for body in ["<!doctype html><title>Sign in</title>", "{\"cluster_id\":\"03", "surprise"] {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         let action = FaultAction::Status { status: 200, headers, body: body.to_owned() };
-        rig.workspace.fault(Fault::once("GET", "/api/2.1/clusters/get", action));
+        rig.workspace.clear_faults();
+        rig.workspace.fault(Fault::always("GET", "/api/2.1/clusters/get", action));
         let error = rig.error("getCluster", json!({ "clusterId": RUNNING_CLUSTER })).await;
         assert_eq!(error.kind, ErrorKind::Protocol, "{body}: {error:?}");
         assert!(!error.message.contains('\n'), "{}", error.message);

@@ -2,7 +2,7 @@
 
 use connector_tests::Rig;
 use host_harness::ErrorKind;
-use local_workspace::{RUNNING_CLUSTER, TERMINATED_CLUSTER};
+use local_workspace::{JOB_CLUSTER, RUNNING_CLUSTER, TERMINATED_CLUSTER};
 use serde_json::json;
 
 /// P-GCL: the cluster with that id, with ids above 2^53 as they were sent.
@@ -16,7 +16,7 @@ async fn get_cluster_answers_with_the_cluster() {
     assert_eq!(rig.wire(), [format!("GET /api/2.1/clusters/get?cluster_id={RUNNING_CLUSTER}")]);
 }
 
-/// P-GCL: an unknown id is not found, although Databricks answers 400.
+/// A13, P-GCL: an unknown id is not found, although Databricks answers 400.
 #[tokio::test]
 async fn unknown_cluster_is_not_found() {
     let rig = Rig::new().await;
@@ -71,8 +71,11 @@ async fn cluster_changes_are_sent_once() {
         let answer = rig.json(action, json!({ "clusterId": cluster })).await;
         assert_eq!(answer["cluster_id"], cluster, "{action}");
         assert!(answer["message"].is_string(), "{action}: {answer}");
-        assert_eq!(rig.wire(), [format!("POST /api/2.1/clusters/{path}")]);
-        let body = String::from_utf8(rig.workspace.requests()[0].body.clone()).unwrap();
+        let sent: Vec<_> = rig.workspace.requests();
+        let sent: Vec<_> = sent.iter().filter(|one| one.method == "POST").collect();
+        let [one] = sent.as_slice() else { panic!("{action}: {sent:?}") };
+        assert_eq!(one.path, format!("/api/2.1/clusters/{path}"));
+        let body = one.text();
         assert_eq!(body, format!(r#"{{"cluster_id":"{cluster}"}}"#));
     }
 }
@@ -81,9 +84,14 @@ async fn cluster_changes_are_sent_once() {
 #[tokio::test]
 async fn the_wrong_state_keeps_its_code() {
     let rig = Rig::new().await;
-    let error = rig.error("startTerminatedCluster", json!({ "clusterId": RUNNING_CLUSTER })).await;
-    assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
-    assert_eq!(error.error_code.as_deref(), Some("INVALID_STATE"));
+    // A cluster of a finished job cannot be started, whatever its state.
+    for (action, cluster) in
+        [("restartCluster", TERMINATED_CLUSTER), ("startTerminatedCluster", JOB_CLUSTER)]
+    {
+        let error = rig.error(action, json!({ "clusterId": cluster })).await;
+        assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
+        assert_eq!(error.error_code.as_deref(), Some("INVALID_STATE"));
+    }
 }
 
 /// Waiting ends when the state is reached.

@@ -65,7 +65,7 @@ async fn the_status_of_a_command_follows() {
     assert_eq!(status["results"]["data"].as_str().unwrap().trim(), "late");
 }
 
-/// A failing command fails the action, with name, message and traceback, and without tags or colours.
+/// H12: a failing command fails the action, with name, message and traceback, and without tags or colours.
 #[tokio::test]
 async fn a_failing_command_fails_with_its_traceback() {
     let rig = Rig::new().await;
@@ -96,7 +96,7 @@ async fn the_status_of_a_failed_command_is_typed() {
     assert!(status["results"]["message"].as_str().unwrap().contains("undefined_name"), "{status}");
 }
 
-/// A SQL context answers with a table.
+/// H14: a SQL context answers with a table.
 #[tokio::test]
 async fn a_table_keeps_its_columns() {
     let rig = Rig::new().await;
@@ -115,7 +115,7 @@ async fn a_table_keeps_its_columns() {
     assert!(rows[0][0].to_string().parse::<i64>().unwrap() > 1 << 53, "{result}");
 }
 
-/// An unknown context is told in one line.
+/// H23: an unknown context is told in one line.
 #[tokio::test]
 async fn an_unknown_context_is_told() {
     let rig = Rig::new().await;

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod areas;
 mod bad_input;
 mod clusters;
 mod command_line;
@@ -12,6 +13,8 @@ mod component;
 mod connections;
 mod egress;
 mod leaks;
+mod once;
+mod outages;
 mod process;
 mod raw_request;
 mod retries;

@@ -145,7 +145,7 @@ async fn data_and_form_exclude_each_other() {
     assert_eq!(rig.wire(), Vec::<String>::new());
 }
 
-/// P-RAW8: query parameters keep their order and their repetitions, and the URL's own query stays.
+/// G13, P-RAW8: query parameters keep their order and their repetitions, and the URL's own query stays.
 #[tokio::test]
 async fn query_parameters_repeat() {
     let rig = Rig::new().await;
@@ -212,7 +212,7 @@ async fn response_types_keep_the_bytes() {
     }
 }
 
-/// P-RAW10: what is not JSON is not given out as JSON.
+/// G14, P-RAW10: what is not JSON is not given out as JSON.
 #[tokio::test]
 async fn html_and_cut_json_are_protocol_errors() {
     let rig = Rig::new().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use connector_tests::{Rig, pat};
 use host_harness::{Clock, Delivery, ErrorKind, Settings};
 use local_workspace::{
-    Fault, FaultAction, LocalWorkspace, Options, RUNNING_CLUSTER, RUNNING_WAREHOUSE,
+    Effect, Fault, FaultAction, LocalWorkspace, Options, RUNNING_CLUSTER, RUNNING_WAREHOUSE,
 };
 use serde_json::{Value as Json, json};
 
@@ -83,7 +83,7 @@ async fn a_throttled_statement_runs_once() {
     rig.workspace.fault(Fault::once("POST", path, answer(429, &[], "{}")));
     let sql = json!({ "warehouseId": RUNNING_WAREHOUSE, "sqlStatement": "SELECT 1 AS one" });
     assert_eq!(rig.json("runSql", sql).await["rows"], json!([{ "one": 1 }]));
-    assert_eq!(rig.workspace.statements_executed(), 1);
+    assert_eq!(rig.workspace.effects(Effect::Statement), 1);
     let submissions = rig.wire().iter().filter(|line| line.starts_with("POST")).count();
     assert_eq!(submissions, 2);
 }

@@ -2,7 +2,7 @@
 
 use connector_tests::Rig;
 use host_harness::ErrorKind;
-use local_workspace::{Fault, FaultAction, Options, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
+use local_workspace::{Options, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
 use serde_json::{Value as Json, json};
 
 fn sql(statement: &str) -> Json {
@@ -34,7 +34,7 @@ async fn rows_are_typed_and_exact() {
     assert_eq!(submitted(&rig), 1);
 }
 
-/// P-SQL: 38 digits and 64 bits survive the whole way.
+/// G3, G4, P-SQL: 38 digits and 64 bits survive the whole way.
 #[tokio::test]
 async fn the_widest_numbers_survive() {
     let rig = Rig::new().await;
@@ -45,7 +45,7 @@ async fn the_widest_numbers_survive() {
     assert_eq!(result["rows"][0]["big"].to_string(), "9223372036854775807");
 }
 
-/// P-SQL, P-SQL2: parameters by name, as an array and as text.
+/// G10, G11, P-SQL, P-SQL2: parameters by name, as an array and as text.
 #[tokio::test]
 async fn parameters_bind_as_array_and_as_text() {
     let rig = Rig::new().await;
@@ -89,7 +89,7 @@ async fn without_waiting_the_id_comes_at_once() {
     assert_eq!(rig.wire(), ["POST /api/2.0/sql/statements"]);
 }
 
-/// P-SQL3: failing SQL fails with what Databricks says.
+/// H2, P-SQL3: failing SQL fails with what Databricks says.
 #[tokio::test]
 async fn failing_sql_says_what_databricks_says() {
     let rig = Rig::new().await;
@@ -100,7 +100,7 @@ async fn failing_sql_says_what_databricks_says() {
     assert_eq!(submitted(&rig), 1);
 }
 
-/// P-SQL4: every chunk, in order, none twice.
+/// H5, P-SQL4: every chunk, in order, none twice.
 #[tokio::test]
 async fn every_chunk_is_there() {
     let rig = Rig::with(Options { chunk_rows: 100, ..Options::default() }).await;
@@ -163,23 +163,32 @@ async fn statements_without_rows_have_no_rows() {
     assert_eq!(rows["rows"], json!([{ "id": 1, "note": "a" }]));
 }
 
-/// The reply to a submission is lost after the statement ran: it is not sent again, and the author is told.
+/// H17: a cancellation that comes too late says how the statement ended.
 #[tokio::test]
-async fn a_lost_reply_is_not_sent_again() {
+async fn cancelling_too_late_says_how_it_ended() {
     let rig = Rig::new().await;
-    rig.json("runSql", sql("CREATE TABLE main.sales.once (id BIGINT)")).await;
-    rig.workspace.clear_requests();
-    let lost = FaultAction::AfterEffect(Box::new(FaultAction::Reset));
-    rig.workspace.fault(Fault::once("POST", "/api/2.0/sql/statements", lost));
-    let error = rig.error("runSql", sql("INSERT INTO main.sales.once VALUES (1)")).await;
-    assert_eq!(error.kind, ErrorKind::OutcomeUnknown, "{error:?}");
-    assert!(!error.retryable);
-    assert_eq!(submitted(&rig), 1);
-    let rows = rig.json("runSql", sql("SELECT count(*) AS n FROM main.sales.once")).await;
-    assert_eq!(rows["rows"][0]["n"], 1);
+    let cancelled = host_harness::CancellationToken::new();
+    let call = connector_tests::call("runSql", &sql("SELECT 1"));
+    let stop = StopWhenOver(&rig.workspace, cancelled.clone());
+    let error = rig.harness.invoke(&rig.connection, call, &stop, cancelled).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Cancelled, "{error:?}");
+    assert!(error.message.contains("cancelled too late"), "{}", error.message);
+    assert!(error.message.contains("it is SUCCEEDED"), "{}", error.message);
 }
 
-/// Cancelling the call cancels the statement.
+/// Cancels once the newest statement is over.
+struct StopWhenOver<'a>(&'a local_workspace::LocalWorkspace, host_harness::CancellationToken);
+
+impl host_harness::Observer for StopWhenOver<'_> {
+    fn progress(&self, _: &str, _: Option<f32>, _: std::time::Duration) {
+        while !self.0.is_idle() {
+            std::thread::yield_now();
+        }
+        self.1.cancel();
+    }
+}
+
+/// H18: cancelling the call cancels the statement.
 #[tokio::test]
 async fn cancelling_reaches_databricks() {
     let delay = std::time::Duration::from_secs(60);
@@ -190,6 +199,7 @@ async fn cancelling_reaches_databricks() {
     let result = rig.harness.invoke(&rig.connection, call, &stop_once_it_runs, cancelled).await;
     let error = result.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Cancelled, "{error:?}");
+    assert!(error.message.contains("was stopped"), "{}", error.message);
     let id = error.handle.unwrap()["statement_id"].as_str().unwrap().to_owned();
     assert!(
         rig.wire().contains(&format!("POST /api/2.0/sql/statements/{id}/cancel")),

@@ -6,7 +6,7 @@ use crate::action::{Action, Effect, Endpoint, Example, Group, Retry, Step};
 use crate::api::Api;
 use crate::error::Error;
 use crate::fields::{ClusterId, TimeoutSeconds};
-use crate::lifecycle::{Change, Progress};
+use crate::lifecycle::{Change, Progress, Wanted};
 use crate::outputs::ClusterChange;
 
 const CHANGE: Change = Change {
@@ -17,8 +17,10 @@ const CHANGE: Change = Change {
     accepted: "the cluster is restarting",
     done: "the cluster is running again",
     from: &["RUNNING", "RESIZING"],
+    under_way: &["RESTARTING", "PENDING"],
     reached: &["RUNNING", "RESIZING"],
     failed: &["TERMINATED", "ERROR", "UNKNOWN"],
+    restarts: true,
 };
 
 /// # Restart Cluster
@@ -41,23 +43,28 @@ pub(crate) struct RestartCluster {
 impl Action for RestartCluster {
     const GROUP: Group = Group::Clusters;
     const EFFECT: Effect = Effect::Destroys;
-    const ENDPOINTS: &'static [Endpoint] = &[CHANGE.submit, CHANGE.read];
+    const ENDPOINTS: &'static [Endpoint] = &[CHANGE.read, CHANGE.submit];
 
     type Output = ClusterChange;
     type State = Progress;
 
     fn start(self, api: &Api<'_>) -> Result<Step<Progress>, Error> {
-        CHANGE.start(api, self.cluster_id.as_str(), self.wait, self.timeout_seconds)
+        CHANGE.start(api, self.wanted())
     }
 
     fn resume(self, api: &Api<'_>, state: Progress) -> Result<Step<Progress>, Error> {
-        CHANGE.resume(api, self.cluster_id.as_str(), self.timeout_seconds, state)
+        CHANGE.resume(api, self.wanted(), state)
+    }
+
+    fn cancel(self, _api: &Api<'_>, _state: Progress) -> Result<(), Error> {
+        Err(CHANGE.cancel(self.cluster_id.as_str()))
     }
 
     fn example() -> Example {
         Example {
             input: json!({ "clusterId": "0312-091544-k7p2m9qx", "wait": true }),
             answers: vec![
+                json!({ "state": "RUNNING", "last_restarted_time": 1_773_277_200_000_i64 }),
                 json!({}),
                 json!({ "state": "RESTARTING" }),
                 json!({ "state": "RUNNING" }),
@@ -66,5 +73,11 @@ impl Action for RestartCluster {
                 "cluster_id": "0312-091544-k7p2m9qx", "state": "RUNNING", "message": "the cluster is running again"
             }),
         }
+    }
+}
+
+impl RestartCluster {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { id: self.cluster_id.as_str(), wait: self.wait, timeout: self.timeout_seconds }
     }
 }

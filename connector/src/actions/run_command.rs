@@ -8,7 +8,7 @@ use crate::command::{self, Command, Phase, STATUS};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::{ClusterId, ContextId, Language, TimeoutSeconds};
 use crate::run_outputs::CommandOutput;
-use crate::watch::{UNREACHABLE, Watch};
+use crate::watch::{OUT_OF_SIGHT, Watch};
 
 const EXECUTE: Endpoint = Endpoint::post("/api/1.2/commands/execute", Retry::Never);
 const CANCEL: Endpoint = Endpoint::post("/api/1.2/commands/cancel", Retry::Convergent);
@@ -53,11 +53,6 @@ pub(crate) struct Started {
     watch: Watch,
 }
 
-#[derive(Deserialize)]
-struct Created {
-    id: String,
-}
-
 impl Action for RunCommand {
     const GROUP: Group = Group::Commands;
     const EFFECT: Effect = Effect::Writes;
@@ -74,24 +69,26 @@ impl Action for RunCommand {
             Language::Python => dedented(&self.command),
             Language::Scala | Language::Sql | Language::R => self.command.clone(),
         };
-        let created: Created = api.read(
+        let id = api.made(
             &EXECUTE,
             &json!({
                 "clusterId": self.cluster_id, "contextId": self.context_id,
                 "language": self.language, "command": code,
             }),
-        )?;
+        );
+        let id = id.map_err(|e| self.lost(e))?;
+        let command_id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
         if !self.wait {
-            return Step::done(&json!({ "id": created.id }));
+            return Step::done(&json!({ "id": command_id }));
         }
-        self.pause("Queued", Started { command_id: created.id, watch: Watch::default() })
+        self.pause("Queued", Started { command_id, watch: Watch::default() })
     }
 
     fn resume(self, api: &Api<'_>, mut started: Started) -> Result<Step<Started>, Error> {
         let handle = self.handle(&started);
         let look = api.read::<Command>(&STATUS, &handle);
         let Some(command) = started.watch.seen(look).map_err(|e| e.with_handle(&handle))? else {
-            return self.pause(UNREACHABLE, started);
+            return self.pause(OUT_OF_SIGHT, started);
         };
         if let Some(error) = command.error() {
             return Err(error.with_handle(&handle));
@@ -109,7 +106,18 @@ impl Action for RunCommand {
 
     fn cancel(self, api: &Api<'_>, started: Started) -> Result<(), Error> {
         let handle = self.handle(&started);
-        api.call(&CANCEL, &handle).map(drop).map_err(|e| e.with_handle(&handle))
+        let stop = || {
+            api.call(&CANCEL, &handle)?;
+            let command = api.read::<Command>(&STATUS, &handle)?;
+            // A command that was cancelled may be shown as one that finished with an error.
+            if command.phase() != Phase::Running && command.error().is_some() {
+                return Ok(());
+            }
+            let ended = command.phase() != Phase::Running;
+            let what = format!("command {}", started.command_id);
+            Err(Error::unstopped(&what, &command.shown(), ended))
+        };
+        stop().map_err(|e: Error| e.with_handle(&handle))
     }
 
     fn example() -> Example {
@@ -135,6 +143,20 @@ impl Action for RunCommand {
 }
 
 impl RunCommand {
+    /// What to do when nobody knows whether the command runs: Databricks lists no commands to look it up in.
+    fn lost(&self, mut error: Error) -> Error {
+        if error.kind != ErrorKind::OutcomeUnknown {
+            return error;
+        }
+        let details = json!({ "submission": error.message });
+        error.message = "the answer to the command was lost and Databricks has no list to look it up in, so it may or may \
+                         not run: check what it was to change before you run it again, in a new context if it must not run \
+                         twice at once"
+            .to_owned();
+        error.details.get_or_insert(details);
+        error.with_handle(&json!({ "clusterId": self.cluster_id, "contextId": self.context_id }))
+    }
+
     fn handle(&self, started: &Started) -> Value {
         command::handle(&self.cluster_id, &self.context_id, &started.command_id)
     }

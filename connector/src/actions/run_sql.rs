@@ -6,12 +6,13 @@ use crate::action::{Action, Effect, Endpoint, Example, Group, Output, Retry, Ste
 use crate::api::{self, Api};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::{TimeoutSeconds, WarehouseId};
+use crate::history::{self, HISTORY, Search};
 use crate::rows::ResultFormat;
 use crate::run_outputs::SqlResult;
 use crate::sql_parameters::{self, SqlParameter};
 use crate::statement::{self, Chunk, Phase, Statement, Submission};
 use crate::statement_result::Reading;
-use crate::watch::{UNREACHABLE, Watch};
+use crate::watch::{OUT_OF_SIGHT, Watch};
 
 const SUBMIT: Endpoint = Endpoint::post("/api/2.0/sql/statements", Retry::Reconcile);
 const GET: Endpoint = Endpoint::get("/api/2.0/sql/statements/{statement_id}");
@@ -22,6 +23,9 @@ const CANCEL: Endpoint =
 
 /// Pauses before each look, in milliseconds: most statements are short, and a stopped warehouse takes minutes.
 const PAUSES: &[u32] = &[50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
+
+/// The longest statement, in bytes.
+const LONGEST: usize = 16 * 1024 * 1024;
 
 /// # SQL: Execute an SQL Statement
 ///
@@ -85,6 +89,7 @@ fn an_hour() -> TimeoutSeconds {
 /// How far a statement is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Submitted {
+    /// Empty while it is not known.
     statement_id: String,
     stage: Stage,
 }
@@ -92,6 +97,8 @@ pub(crate) struct Submitted {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Stage {
+    /// The answer to the submission was lost: the statement is looked for, and never sent again.
+    Lost(Search),
     Running(Watch),
     Fetching(Reading),
 }
@@ -99,21 +106,26 @@ enum Stage {
 impl Action for RunSql {
     const GROUP: Group = Group::Sql;
     const EFFECT: Effect = Effect::Writes;
-    const ENDPOINTS: &'static [Endpoint] = &[SUBMIT, GET, CHUNK, CANCEL];
+    const ENDPOINTS: &'static [Endpoint] = &[SUBMIT, HISTORY, GET, CHUNK, CANCEL];
 
     type Output = SqlResult;
     type State = Submitted;
 
     fn start(self, api: &Api<'_>) -> Result<Step<Submitted>, Error> {
-        let answer = api::text(api.call(&SUBMIT, &self.submission()?)?)?;
-        let statement: Statement<'_> = api::parse(&SUBMIT, &answer)?;
-        let Statement { statement_id, status, .. } = statement;
+        let submission = self.submission(api)?;
+        let answer = match api.text(&SUBMIT, &submission) {
+            Ok(answer) => answer,
+            Err(error) => return self.lost(api, error),
+        };
+        let Statement { statement_id, status, .. } = match api::parse(&SUBMIT, &answer) {
+            Ok(statement) => statement,
+            Err(error) => return self.lost(api, error),
+        };
         if matches!(status.phase(), Phase::Failed | Phase::Cancelled) {
             return Err(status.failure(&statement_id).with_handle(&handle(&statement_id)));
         }
         if !self.wait {
-            let state = json!({ "state": status.state });
-            return Step::done(&json!({ "statement_id": statement_id, "status": state }));
+            return started(&statement_id, status.state());
         }
         self.pause(statement_id, Watch::default(), &status.shown())
     }
@@ -122,6 +134,7 @@ impl Action for RunSql {
         let Submitted { statement_id, stage } = submitted;
         let handle = handle(&statement_id);
         let step = match stage {
+            Stage::Lost(search) => return self.search(api, search),
             Stage::Running(watch) => self.look(api, statement_id, watch),
             Stage::Fetching(reading) => self.fetch(api, statement_id, reading),
         };
@@ -129,13 +142,15 @@ impl Action for RunSql {
     }
 
     fn cancel(self, api: &Api<'_>, submitted: Submitted) -> Result<(), Error> {
-        let handle = handle(&submitted.statement_id);
-        match submitted.stage {
-            Stage::Running(_) => {
-                api.call(&CANCEL, &handle).map(drop).map_err(|e| e.with_handle(&handle))
-            }
-            Stage::Fetching(_) => Ok(()),
-        }
+        let statement_id = match submitted.stage {
+            Stage::Fetching(_) => return Ok(()),
+            Stage::Running(_) => submitted.statement_id,
+            Stage::Lost(search) => history::find(api, &self.warehouse_id)
+                .map_err(|why| search.unknown(api, &self.warehouse_id, Some(&why)))?
+                .ok_or_else(|| search.unknown(api, &self.warehouse_id, None))?,
+        };
+        let handle = handle(&statement_id);
+        stop(api, &statement_id, &handle).map_err(|e| e.with_handle(&handle))
     }
 
     fn example() -> Example {
@@ -178,12 +193,17 @@ impl Action for RunSql {
 
 impl RunSql {
     /// The request, or what is wrong with the input.
-    fn submission(&self) -> Result<Submission<'_>, Error> {
+    fn submission(&self, api: &Api<'_>) -> Result<Submission<'_>, Error> {
         if self.sql_statement.trim().is_empty() {
             return Err(Error::input("sqlStatement", "must not be blank"));
         }
+        let statement = history::marked(&self.sql_statement, api.invocation_id);
+        if statement.len() > LONGEST {
+            let why = format!("has {} bytes; Databricks takes 16 MiB", statement.len());
+            return Err(Error::input("sqlStatement", why));
+        }
         Ok(Submission {
-            statement: &self.sql_statement,
+            statement,
             warehouse_id: &self.warehouse_id,
             catalog: self.catalog.as_deref(),
             schema: self.schema.as_deref(),
@@ -197,6 +217,50 @@ impl RunSql {
         })
     }
 
+    /// Goes on after a submission without an answer, when it may have arrived.
+    fn lost(&self, api: &Api<'_>, error: Error) -> Result<Step<Submitted>, Error> {
+        if error.kind != ErrorKind::OutcomeUnknown {
+            return Err(error);
+        }
+        self.search_on(api, Search::after(&error), None)
+    }
+
+    /// Looks for the statement in the query history.
+    fn search(&self, api: &Api<'_>, search: Search) -> Result<Step<Submitted>, Error> {
+        match history::find(api, &self.warehouse_id) {
+            // From here on as if the submission had been answered.
+            Ok(Some(statement_id)) => {
+                let handle = handle(&statement_id);
+                let look = self.look(api, statement_id, Watch::default());
+                look.map_err(|e| e.with_handle(&handle))
+            }
+            Ok(None) => self.search_on(api, search, None),
+            Err(why) if why.is_passing() || why.kind == ErrorKind::Protocol => {
+                self.search_on(api, search, Some(&why))
+            }
+            Err(why) => Err(search.unknown(api, &self.warehouse_id, Some(&why))),
+        }
+    }
+
+    fn search_on(
+        &self,
+        api: &Api<'_>,
+        mut search: Search,
+        why: Option<&Error>,
+    ) -> Result<Step<Submitted>, Error> {
+        let Some(poll_after_ms) = search.pause() else {
+            return Err(search.unknown(api, &self.warehouse_id, why));
+        };
+        let progress = "the answer to the statement was lost; looking for it in the query history";
+        Ok(Step::Waiting(Waiting {
+            handle: history::handle(api, &self.warehouse_id),
+            poll_after_ms,
+            progress: Some(progress.to_owned()),
+            emitted: None,
+            state: Submitted { statement_id: String::new(), stage: Stage::Lost(search) },
+        }))
+    }
+
     /// Asks how far the statement is.
     fn look(
         &self,
@@ -204,13 +268,17 @@ impl RunSql {
         statement_id: String,
         mut watch: Watch,
     ) -> Result<Step<Submitted>, Error> {
-        let look = api.call(&GET, &handle(&statement_id)).and_then(api::text);
-        let look = look.map_err(|e| statement::forgotten(e, &statement_id));
-        let Some(answer) = watch.seen(look)? else {
-            return self.pause(statement_id, watch, UNREACHABLE);
+        let met = watch.has_met();
+        let seen = watch.seen(api.text(&GET, &handle(&statement_id)));
+        let gone = if met { statement::forgotten } else { statement::missing };
+        let Some(answer) = seen.map_err(|e| gone(e, &statement_id))? else {
+            return self.pause(statement_id, watch, OUT_OF_SIGHT);
         };
         let statement: Statement<'_> = api::parse(&GET, &answer)?;
         match statement.status.phase() {
+            phase if !self.wait && !matches!(phase, Phase::Failed | Phase::Cancelled) => {
+                started(&statement_id, statement.status.state())
+            }
             Phase::Running => self.pause(statement_id, watch, &statement.status.shown()),
             Phase::Failed | Phase::Cancelled => Err(statement.status.failure(&statement_id)),
             Phase::Closed if !statement.has_result() => Err(statement::expired(&statement_id)),
@@ -233,7 +301,7 @@ impl RunSql {
         let index = reading.next_chunk().unwrap_or_default().to_string();
         // By index, and not by the link in the answer: requests go where the endpoint table says.
         let input = json!({ "statement_id": statement_id, "chunk_index": index });
-        let answer = api.call(&CHUNK, &input).and_then(api::text);
+        let answer = api.text(&CHUNK, &input);
         let answer = answer.map_err(|e| statement::forgotten(e, &statement_id))?;
         let chunk: Chunk<'_> = api::parse(&CHUNK, &answer)?;
         let mut out = String::with_capacity(answer.len());
@@ -249,7 +317,7 @@ impl RunSql {
         mut out: String,
     ) -> Result<Step<Submitted>, Error> {
         if reading.next_chunk().is_none() {
-            let truncated = reading.finish(self.result_format, &mut out)?;
+            let truncated = reading.finish(self.result_format, self.row_limit, &mut out)?;
             return Ok(Step::Done { output: Output::Json(out), truncated });
         }
         Ok(Step::Waiting(Waiting {
@@ -287,6 +355,26 @@ impl RunSql {
             state: Submitted { statement_id, stage: Stage::Running(watch) },
         }))
     }
+}
+
+/// Cancels a statement. Databricks takes the call when it is too late, too, so that only the state tells.
+fn stop(api: &Api<'_>, statement_id: &str, handle: &Value) -> Result<(), Error> {
+    api.call(&CANCEL, handle)?;
+    let answer = api.text(&GET, handle)?;
+    let statement: Statement<'_> = api::parse(&GET, &answer)?;
+    let ended = match statement.status.phase() {
+        Phase::Cancelled => return Ok(()),
+        Phase::Running => false,
+        Phase::Succeeded | Phase::Failed | Phase::Closed => true,
+    };
+    let what = format!("statement {statement_id}");
+    Err(Error::unstopped(&what, &statement.status.shown(), ended))
+}
+
+/// The result of a statement that is not waited for.
+fn started(statement_id: &str, state: &str) -> Result<Step<Submitted>, Error> {
+    let status = json!({ "state": state });
+    Step::done(&json!({ "statement_id": statement_id, "status": status }))
 }
 
 /// What names the statement everywhere: to Databricks, in states and in errors.

@@ -6,19 +6,21 @@ use crate::action::{Action, Effect, Endpoint, Example, Group, Retry, Step};
 use crate::api::Api;
 use crate::error::Error;
 use crate::fields::{ClusterId, TimeoutSeconds};
-use crate::lifecycle::{Change, Progress};
+use crate::lifecycle::{Change, Progress, Wanted};
 use crate::outputs::ClusterChange;
 
 const CHANGE: Change = Change {
     thing: "cluster",
     id: "cluster_id",
-    submit: Endpoint::post("/api/2.1/clusters/start", Retry::Reconcile),
+    submit: Endpoint::post("/api/2.1/clusters/start", Retry::Convergent),
     read: Endpoint::get("/api/2.1/clusters/get"),
     accepted: "the cluster is starting",
     done: "the cluster is running",
     from: &["TERMINATED"],
+    under_way: &["PENDING", "RESTARTING"],
     reached: &["RUNNING", "RESIZING"],
     failed: &["TERMINATED", "ERROR", "UNKNOWN"],
+    restarts: false,
 };
 
 /// # Start Terminated Cluster
@@ -47,11 +49,15 @@ impl Action for StartTerminatedCluster {
     type State = Progress;
 
     fn start(self, api: &Api<'_>) -> Result<Step<Progress>, Error> {
-        CHANGE.start(api, self.cluster_id.as_str(), self.wait, self.timeout_seconds)
+        CHANGE.start(api, self.wanted())
     }
 
     fn resume(self, api: &Api<'_>, state: Progress) -> Result<Step<Progress>, Error> {
-        CHANGE.resume(api, self.cluster_id.as_str(), self.timeout_seconds, state)
+        CHANGE.resume(api, self.wanted(), state)
+    }
+
+    fn cancel(self, _api: &Api<'_>, _state: Progress) -> Result<(), Error> {
+        Err(CHANGE.cancel(self.cluster_id.as_str()))
     }
 
     fn example() -> Example {
@@ -62,5 +68,11 @@ impl Action for StartTerminatedCluster {
                 "cluster_id": "0312-091544-k7p2m9qx", "state": "RUNNING", "message": "the cluster is running"
             }),
         }
+    }
+}
+
+impl StartTerminatedCluster {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { id: self.cluster_id.as_str(), wait: self.wait, timeout: self.timeout_seconds }
     }
 }

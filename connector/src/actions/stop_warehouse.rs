@@ -6,7 +6,7 @@ use crate::action::{Action, Effect, Endpoint, Example, Group, Retry, Step};
 use crate::api::Api;
 use crate::error::Error;
 use crate::fields::{TimeoutSeconds, WarehouseId};
-use crate::lifecycle::{Change, Progress};
+use crate::lifecycle::{Change, Progress, Wanted};
 use crate::outputs::WarehouseChange;
 
 const CHANGE: Change = Change {
@@ -16,9 +16,11 @@ const CHANGE: Change = Change {
     read: Endpoint::get("/api/2.0/sql/warehouses/{id}"),
     accepted: "the warehouse is stopping",
     done: "the warehouse is stopped",
-    from: &[],
+    from: &["RUNNING", "STARTING"],
+    under_way: &["STOPPING"],
     reached: &["STOPPED"],
     failed: &["DELETING", "DELETED"],
+    restarts: false,
 };
 
 /// # Stop SQL Warehouse
@@ -47,11 +49,15 @@ impl Action for StopWarehouse {
     type State = Progress;
 
     fn start(self, api: &Api<'_>) -> Result<Step<Progress>, Error> {
-        CHANGE.start(api, self.warehouse_id.as_str(), self.wait, self.timeout_seconds)
+        CHANGE.start(api, self.wanted())
     }
 
     fn resume(self, api: &Api<'_>, state: Progress) -> Result<Step<Progress>, Error> {
-        CHANGE.resume(api, self.warehouse_id.as_str(), self.timeout_seconds, state)
+        CHANGE.resume(api, self.wanted(), state)
+    }
+
+    fn cancel(self, _api: &Api<'_>, _state: Progress) -> Result<(), Error> {
+        Err(CHANGE.cancel(self.warehouse_id.as_str()))
     }
 
     fn example() -> Example {
@@ -62,5 +68,11 @@ impl Action for StopWarehouse {
                 "id": "4fe75792cd0d304c", "state": "STOPPED", "message": "the warehouse is stopped"
             }),
         }
+    }
+}
+
+impl StopWarehouse {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { id: self.warehouse_id.as_str(), wait: self.wait, timeout: self.timeout_seconds }
     }
 }

@@ -6,7 +6,7 @@ use crate::action::{Action, Effect, Endpoint, Example, Group, Retry, Step};
 use crate::api::Api;
 use crate::error::Error;
 use crate::fields::{ClusterId, TimeoutSeconds};
-use crate::lifecycle::{Change, Progress};
+use crate::lifecycle::{Change, Progress, Wanted};
 use crate::outputs::ClusterChange;
 
 const CHANGE: Change = Change {
@@ -16,9 +16,11 @@ const CHANGE: Change = Change {
     read: Endpoint::get("/api/2.1/clusters/get"),
     accepted: "the cluster is terminating",
     done: "the cluster is terminated",
-    from: &[],
+    from: &["RUNNING", "PENDING", "RESIZING", "RESTARTING"],
+    under_way: &["TERMINATING"],
     reached: &["TERMINATED"],
     failed: &["ERROR", "UNKNOWN"],
+    restarts: false,
 };
 
 /// # Terminate Cluster
@@ -47,11 +49,15 @@ impl Action for TerminateCluster {
     type State = Progress;
 
     fn start(self, api: &Api<'_>) -> Result<Step<Progress>, Error> {
-        CHANGE.start(api, self.cluster_id.as_str(), self.wait, self.timeout_seconds)
+        CHANGE.start(api, self.wanted())
     }
 
     fn resume(self, api: &Api<'_>, state: Progress) -> Result<Step<Progress>, Error> {
-        CHANGE.resume(api, self.cluster_id.as_str(), self.timeout_seconds, state)
+        CHANGE.resume(api, self.wanted(), state)
+    }
+
+    fn cancel(self, _api: &Api<'_>, _state: Progress) -> Result<(), Error> {
+        Err(CHANGE.cancel(self.cluster_id.as_str()))
     }
 
     fn example() -> Example {
@@ -66,5 +72,11 @@ impl Action for TerminateCluster {
                 "cluster_id": "0312-091544-k7p2m9qx", "state": "TERMINATED", "message": "the cluster is terminated"
             }),
         }
+    }
+}
+
+impl TerminateCluster {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { id: self.cluster_id.as_str(), wait: self.wait, timeout: self.timeout_seconds }
     }
 }

@@ -41,8 +41,25 @@ fn becomes(given: Value, expected: Value) {
 
 #[track_caller]
 fn refused(given: Value, path: &str, why: &str) {
-    let misfit = clean(&schema(), given).expect_err("a misfit");
+    let misfits = clean(&schema(), given).expect_err("a misfit");
+    let [misfit] = misfits.as_slice() else { panic!("{misfits:?}") };
     assert_eq!((misfit.path.as_str(), misfit.why.as_str()), (path, why));
+}
+
+/// G1: all that does not fit is told at once.
+#[test]
+fn every_misfit_is_named() {
+    let given = json!({ "count": 0, "flag": "perhaps", "list": [{}, { "name": "a", "x": 1 }], "nosuch": 1 });
+    let misfits = clean(&schema(), given).unwrap_err();
+    let paths: Vec<&str> = misfits.iter().map(|misfit| misfit.path.as_str()).collect();
+    assert_eq!(paths, ["count", "flag", "list[0].name", "list[1].x", "nosuch"]);
+}
+
+/// G6: of two values for one key none is taken, in JSON that comes as text neither.
+#[test]
+fn json_text_with_a_key_twice_is_refused() {
+    let why = "a JSON array is expected, not JSON with a key twice";
+    refused(json!({ "list": r#"[{"name":"a","name":"b"}]"# }), "list", why);
 }
 
 #[test]
@@ -183,7 +200,7 @@ proptest! {
 
     #[test]
     fn a_misfit_quotes_no_long_text(value in any_value()) {
-        if let Err(misfit) = clean(&schema(), value) {
+        for misfit in clean(&schema(), value).err().unwrap_or_default() {
             prop_assert!(misfit.why.chars().count() < 200, "{}", misfit.why);
         }
     }

@@ -14,6 +14,7 @@ use waki::bindings::wasi::http::types::{
 use waki::bindings::wasi::io::streams::{InputStream, StreamError};
 
 use crate::body;
+use crate::error::ErrorKind;
 use crate::http::{Request, Response, Transport, TransportError};
 
 use super::failure;
@@ -130,8 +131,11 @@ fn part(
         Ok(part) => Ok(Some(part)),
         Err(StreamError::Closed) => Ok(None),
         Err(StreamError::LastOperationFailed(error)) => Err(match http_error_code(&error) {
+            // Its head came, so the service is there: what is wrong is this one answer.
+            Some(ErrorCode::ConnectionTerminated) | None => {
+                TransportError { kind: ErrorKind::Protocol, ..failure::broken_off(request) }
+            }
             Some(code) => failure::of_code(request, &code),
-            None => failure::broken_off(request),
         }),
     }
 }

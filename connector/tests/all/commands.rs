@@ -256,15 +256,26 @@ fn a_blank_command_is_refused_before_the_call() {
     assert!(run.requests.is_empty());
 }
 
+/// H17, H18: a cancelled command is one whose status says so, in either of the two ways in which Databricks does.
 #[test]
-fn cancelling_names_the_command() {
-    let transport = Canned::new([ok(EXECUTED), ok("{}")]);
-    let invocation = invocation("runCommand", &input(&json!({})));
-    let Step::Waiting(waiting) = connector::start(&transport, &invocation).unwrap() else {
-        panic!("a command is waited for");
-    };
-    connector::cancel(&transport, &invocation, &waiting.state.to_string()).unwrap();
-    let cancel = &transport.requests()[1];
-    assert_eq!(cancel.url, format!("{ORIGIN}/api/1.2/commands/cancel"));
-    assert_eq!(serde_json::from_slice::<Value>(&cancel.body).unwrap(), handle());
+fn cancelling_is_over_when_the_status_says_so() {
+    let ended = r#"{"status":"Finished","results":{"resultType":"error","summary":"Cancelled"}}"#;
+    for (status, expected) in [
+        (r#"{"status":"Cancelled","results":null}"#, None),
+        (ended, None),
+        (r#"{"status":"Cancelling","results":null}"#, Some((ErrorKind::Timeout, true))),
+        (r#"{"status":"Finished","results":null}"#, Some((ErrorKind::Conflict, false))),
+    ] {
+        let transport = Canned::new([ok(EXECUTED), ok("{}"), ok(status)]);
+        let invocation = invocation("runCommand", &input(&json!({})));
+        let Step::Waiting(waiting) = connector::start(&transport, &invocation).unwrap() else {
+            panic!("a command is waited for");
+        };
+        let cancelled = connector::cancel(&transport, &invocation, &waiting.state.to_string());
+        let found = cancelled.err().map(|error| (error.kind, error.retryable));
+        assert_eq!(found, expected, "{status}");
+        let cancel = &transport.requests()[1];
+        assert_eq!(cancel.url, format!("{ORIGIN}/api/1.2/commands/cancel"));
+        assert_eq!(serde_json::from_slice::<Value>(&cancel.body).unwrap(), handle());
+    }
 }

@@ -3,7 +3,7 @@
 use connector::action::{Output, Step, Waiting};
 use connector::canned::{Canned, answer};
 use connector::error::Error;
-use connector::http::{Request, Response, Transport};
+use connector::http::{Request, Response, Transport, TransportError};
 use serde_json::Value;
 
 use crate::invocation;
@@ -55,7 +55,16 @@ pub(crate) fn run(
     input: &Value,
     answers: impl IntoIterator<Item = Response>,
 ) -> Flow {
-    let transport = Canned::new(answers);
+    run_mixed(action, input, answers.into_iter().map(Ok))
+}
+
+/// With requests that get no answer.
+pub(crate) fn run_mixed(
+    action: &str,
+    input: &Value,
+    answers: impl IntoIterator<Item = Result<Response, TransportError>>,
+) -> Flow {
+    let transport = Canned::mixed(answers);
     let mut flow = follow(&transport, action, input);
     flow.requests = transport.requests();
     flow.left = transport.left();

@@ -61,11 +61,9 @@ fn cluster(wait: bool) -> Value {
 
 #[test]
 fn without_wait_one_call_is_all() {
-    for (action, call) in [
-        ("startTerminatedCluster", "POST start"),
-        ("restartCluster", "POST restart"),
-        ("terminateCluster", "POST delete"),
-    ] {
+    for (action, call) in
+        [("startTerminatedCluster", "POST start"), ("terminateCluster", "POST delete")]
+    {
         let ended = run(action, &cluster(false), [ok("{}")]);
         assert_eq!(ended.result.unwrap()["cluster_id"], CLUSTER, "{action}");
         assert_eq!(ended.calls, [call], "{action}");
@@ -73,8 +71,17 @@ fn without_wait_one_call_is_all() {
 }
 
 #[test]
+fn a_restart_looks_at_the_cluster_before() {
+    let ended = run("restartCluster", &cluster(false), [ok(r#"{"state":"RUNNING"}"#), ok("{}")]);
+    assert_eq!(ended.result.unwrap()["cluster_id"], CLUSTER);
+    assert_eq!(ended.calls, ["GET get", "POST restart"]);
+}
+
+#[test]
 fn without_wait_a_wrong_state_is_the_conflict_that_databricks_says() {
-    let error = run("startTerminatedCluster", &cluster(false), [wrong_state()]).result.unwrap_err();
+    let pending = || ok(r#"{"state":"PENDING"}"#);
+    let answers = [pending(), wrong_state(), pending()];
+    let error = run("restartCluster", &cluster(false), answers).result.unwrap_err();
     assert_eq!((error.kind, error.delivery), (ErrorKind::Conflict, Delivery::Rejected));
     assert_eq!(error.code.as_deref(), Some("INVALID_STATE"));
 }
@@ -120,6 +127,7 @@ fn with_wait_a_cluster_on_its_way_down_is_started_once_it_is_down() {
     assert_eq!(ended.calls, ["POST start", "GET get", "GET get", "POST start", "GET get"]);
 }
 
+/// H15: a start that fails is told at once, with the reason.
 #[test]
 fn a_failed_start_says_why() {
     let ended = run(
@@ -145,8 +153,8 @@ fn a_failed_start_says_why() {
 fn time_that_is_up_leaves_the_handle() {
     let pending = || ok(r#"{"state":"PENDING","state_message":"Finding instances"}"#);
     let input = json!({ "clusterId": CLUSTER, "wait": true, "timeoutSeconds": 5 });
-    let ended =
-        run("restartCluster", &input, [ok("{}"), pending(), pending(), pending(), pending()]);
+    let answers = [pending(), ok("{}"), pending(), pending(), pending(), pending()];
+    let ended = run("restartCluster", &input, answers);
     let error = ended.result.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Timeout);
     assert_eq!(ended.pauses, [1_000, 2_000, 2_000]);
@@ -154,16 +162,32 @@ fn time_that_is_up_leaves_the_handle() {
     assert_eq!(error.handle, Some(json!({ "cluster_id": CLUSTER })));
 }
 
+/// H16: as long as the timeout says, with no limit of our own.
 #[test]
-fn a_lost_answer_to_a_start_is_an_outcome_that_nobody_knows() {
-    let lost = answer(502, "");
-    let error = run("startTerminatedCluster", &cluster(false), [lost.clone()]).result.unwrap_err();
-    assert_eq!((error.kind, error.retryable), (ErrorKind::OutcomeUnknown, false));
-    assert!(error.message.contains("look in the workspace"), "{error}");
-    // Starting a warehouse twice is starting it once.
-    let input = json!({ "warehouseId": "4fe75792cd0d304c" });
-    let error = run("startWarehouse", &input, [lost]).result.unwrap_err();
-    assert_eq!((error.kind, error.retryable), (ErrorKind::Unavailable, true));
+fn a_wait_is_as_long_as_it_may_be() {
+    let input = json!({ "clusterId": CLUSTER, "wait": true, "timeoutSeconds": 10_000 });
+    let pending = std::iter::repeat_with(|| ok(r#"{"state":"PENDING"}"#)).take(900);
+    let answers = std::iter::once(ok("{}")).chain(pending).chain([ok(r#"{"state":"RUNNING"}"#)]);
+    let ended = run("startTerminatedCluster", &input, answers);
+    assert_eq!(ended.result.unwrap()["state"], "RUNNING");
+    assert!(ended.pauses.iter().sum::<u32>() > 2 * 3_600 * 1_000);
+}
+
+/// H15: an outage while a cluster starts does not end the wait.
+#[test]
+fn an_outage_does_not_end_the_wait() {
+    let down = std::iter::repeat_with(|| answer(503, "{}")).take(10);
+    let answers = std::iter::once(ok("{}")).chain(down).chain([ok(r#"{"state":"RUNNING"}"#)]);
+    let ended = run("startTerminatedCluster", &cluster(true), answers);
+    assert_eq!(ended.result.unwrap()["state"], "RUNNING");
+}
+
+#[test]
+fn nothing_takes_a_start_back() {
+    let invocation = invocation("startTerminatedCluster", &cluster(true));
+    let error = connector::cancel(&Canned::default(), &invocation, "[0,null,\"\",[0,0,0,0,0,0]]")
+        .unwrap_err();
+    assert!(error.message.contains("goes on"), "{error}");
 }
 
 #[test]

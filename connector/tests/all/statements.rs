@@ -3,6 +3,7 @@
 use connector::action::Step;
 use connector::canned::{Canned, answer};
 use connector::error::{Delivery, ErrorKind};
+use connector::http::TransportError;
 use serde_json::{Value, json};
 
 use crate::flow::{self, Flow, ORIGIN, ok};
@@ -74,7 +75,8 @@ fn a_statement_is_submitted_once_and_followed_to_typed_rows() {
     assert_eq!(
         run.sent(0),
         json!({
-            "statement": "SELECT 1", "warehouse_id": "4fe75792cd0d304c", "wait_timeout": "0s",
+            "statement": "/* connector-call 00000000-0000-4000-8000-000000000001 */ SELECT 1",
+            "warehouse_id": "4fe75792cd0d304c", "wait_timeout": "0s",
             "on_wait_timeout": "CONTINUE", "disposition": "INLINE", "format": "JSON_ARRAY"
         })
     );
@@ -84,6 +86,7 @@ fn a_statement_is_submitted_once_and_followed_to_typed_rows() {
     assert_eq!(run.waits[1].progress, Some(format!("statement {ID}: RUNNING")));
 }
 
+/// H5: all chunks, each once.
 #[test]
 fn every_chunk_is_joined_and_none_is_kept() {
     let one = run(&json!({}), &[PENDING, ONE_CHUNK]).json();
@@ -136,15 +139,20 @@ fn a_statement_without_rows_has_none() {
     assert_eq!(run.calls().len(), 2);
 }
 
+/// H7: a result that Databricks cut is a success that says so.
 #[test]
 fn a_result_that_was_cut_says_so() {
     let cut = with(ONE_CHUNK, &[("/manifest/truncated", json!(true))]);
-    let run = run(&json!({ "rowLimit": 3 }), &[PENDING, &cut]);
-    assert!(run.truncated);
-    assert_eq!(run.json()["truncated"], true);
-    assert_eq!(run.sent(0)["row_limit"], 3);
+    let limited = run(&json!({ "rowLimit": 3 }), &[PENDING, &cut]);
+    assert!(limited.truncated);
+    assert_eq!(limited.json()["truncated"], true);
+    assert_eq!(limited.json()["truncated_by"], "Row Limit");
+    assert_eq!(limited.sent(0)["row_limit"], 3);
+    let by_size = run(&json!({ "rowLimit": 4 }), &[PENDING, &cut]).json();
+    assert!(by_size["truncated_by"].as_str().unwrap().contains("size"), "{by_size}");
 }
 
+/// H6, M17: a chunk that is missing, repeated or of another shape is no success.
 #[test]
 fn a_result_that_is_incomplete_or_mixed_up_is_no_success() {
     for (changes, chunk, message) in [
@@ -190,27 +198,27 @@ fn a_result_that_is_incomplete_or_mixed_up_is_no_success() {
     }
 }
 
+/// M17: an answer that is cut off after any of its bytes is no success, whichever answer it is.
 #[test]
 fn an_answer_that_is_cut_off_is_no_success() {
     let (only, second) = (ONE_CHUNK.trim_end(), SECOND.trim_end());
-    for end in (1..only.len()).step_by(5) {
-        let run = run(&json!({}), &[PENDING, &only[..end]]);
+    for end in (0..only.len()).filter(|end| only.is_char_boundary(*end)) {
+        let cut = &only[..end];
+        let run = run(&json!({}), &[PENDING, cut, cut]);
         assert_eq!(run.error().kind, ErrorKind::Protocol, "after {end} bytes");
     }
-    for end in (1..second.len()).step_by(5) {
-        let run = run(&json!({}), &[PENDING, FIRST_OF_TWO, &second[..end]]);
+    for end in (1..second.len()).filter(|end| second.is_char_boundary(*end)) {
+        let cut = &second[..end];
+        let run = run(&json!({}), &[PENDING, FIRST_OF_TWO, cut, cut]);
         assert_eq!(run.error().kind, ErrorKind::Protocol, "after {end} bytes");
     }
 }
 
 #[test]
-fn a_submission_with_an_unreadable_answer_is_no_plain_failure() {
-    for answer in [&PENDING[..20], "{}", "", "<html>", "null"] {
-        let run = run(&json!({}), &[answer]);
-        assert_eq!(run.error().kind, ErrorKind::OutcomeUnknown, "{answer}");
-        assert_eq!(run.error().delivery, Delivery::Unknown);
-        assert_eq!(run.calls().len(), 1);
-    }
+fn a_safe_answer_that_broke_off_is_read_once_more() {
+    let whole = run(&json!({}), &[PENDING, ONE_CHUNK]).json();
+    let torn = run(&json!({}), &[PENDING, &ONE_CHUNK[..200], ONE_CHUNK]);
+    assert_eq!((torn.json(), torn.left), (whole, 0));
 }
 
 #[test]
@@ -220,6 +228,7 @@ fn links_where_rows_were_asked_for_are_refused() {
     assert!(!run.error().message.contains("X-Amz"), "{}", run.error().message);
 }
 
+/// H2: a statement that failed with status 200 is a failure, with code, SQLSTATE and id.
 #[test]
 fn a_failed_statement_speaks_in_the_words_of_databricks() {
     for answers in [vec![PENDING, FAILED], vec![FAILED]] {
@@ -233,6 +242,8 @@ fn a_failed_statement_speaks_in_the_words_of_databricks() {
             error.message
         );
         assert_eq!(error.code.as_deref(), Some("BAD_REQUEST"));
+        let end = format!(" (BAD_REQUEST, 42P01, statement {ID})");
+        assert!(error.message.ends_with(&end), "{}", error.message);
         let details = error.details.as_ref().unwrap();
         assert_eq!(details["sql_state"], "42P01");
         assert_eq!(details["error_code"], "BAD_REQUEST");
@@ -240,6 +251,7 @@ fn a_failed_statement_speaks_in_the_words_of_databricks() {
     }
 }
 
+/// H4: a result that is too large for the answer says what to do.
 #[test]
 fn a_result_that_is_too_large_comes_with_a_hint() {
     let large =
@@ -253,6 +265,7 @@ fn a_result_that_is_too_large_comes_with_a_hint() {
     assert!(message.contains("Row Limit"), "{message}");
 }
 
+/// H3: cancelled by others.
 #[test]
 fn a_statement_that_others_cancelled_is_cancelled() {
     let run = run(&json!({}), &[PENDING, CANCELED]);
@@ -260,6 +273,7 @@ fn a_statement_that_others_cancelled_is_cancelled() {
     assert_eq!(run.error().message, format!("statement {ID} was cancelled in Databricks"));
 }
 
+/// H3: closed before its rows were read.
 #[test]
 fn a_closed_statement_succeeded_and_its_rows_may_be_gone() {
     let closed = |fixture| with(fixture, &[("/status/state", json!("CLOSED"))]);
@@ -275,10 +289,11 @@ fn a_closed_statement_succeeded_and_its_rows_may_be_gone() {
     assert_eq!(run(&json!({}), &[PENDING, &closed(NO_ROWS)]).json()["rows"], json!([]));
 }
 
+/// H8: what was there and is gone has expired, in the words of Databricks.
 #[test]
 fn a_statement_or_chunk_that_databricks_forgot_is_expired() {
     let gone = r#"{"error_code":"NOT_FOUND","message":"The statement was not found"}"#;
-    for before in [vec![PENDING], vec![PENDING, FIRST_OF_TWO]] {
+    for before in [vec![PENDING, RUNNING], vec![PENDING, FIRST_OF_TWO]] {
         let mut answers: Vec<_> = before.iter().map(|body| ok(body)).collect();
         answers.push(answer(404, gone));
         let run = flow::run("runSql", &input(&json!({})), answers);
@@ -290,6 +305,95 @@ fn a_statement_or_chunk_that_databricks_forgot_is_expired() {
         );
         assert_eq!(run.error().handle, Some(json!({ "statement_id": ID })));
     }
+}
+
+/// H19: an id that is new may not be known everywhere yet; one that never is, is not found.
+#[test]
+fn a_new_id_that_is_not_found_is_looked_for_a_few_times() {
+    let gone = || answer(404, r#"{"error_code":"NOT_FOUND","message":"not there"}"#);
+    let late = flow::run(
+        "runSql",
+        &input(&json!({})),
+        [ok(PENDING), gone(), gone(), gone(), ok(ONE_CHUNK)],
+    );
+    assert_eq!(late.json()["row_count"], 3);
+    let waited: u32 = late.waits.iter().skip(1).map(|wait| wait.poll_after_ms).sum();
+    assert!((4_000..=6_000).contains(&waited), "{waited}");
+    let answers = [ok(PENDING), gone(), gone(), gone(), gone()];
+    let never = flow::run("runSql", &input(&json!({})), answers);
+    assert_eq!(never.error().kind, ErrorKind::NotFound);
+    assert_eq!(never.error().delivery, Delivery::Applied);
+    assert_eq!(never.error().handle, Some(json!({ "statement_id": ID })));
+}
+
+/// A12: a refusal of what was seen before may pass; one of what was never seen is final.
+#[test]
+fn a_refusal_on_the_way_may_pass() {
+    let refused = || answer(403, r#"{"error_code":"PERMISSION_DENIED","message":"no"}"#);
+    let answers = [ok(PENDING), ok(RUNNING), refused(), refused(), ok(ONE_CHUNK)];
+    let passed = flow::run("runSql", &input(&json!({})), answers);
+    assert_eq!(passed.json()["row_count"], 3);
+    let first = flow::run("runSql", &input(&json!({})), [refused()]);
+    assert_eq!(first.error().kind, ErrorKind::Forbidden);
+    let answers =
+        [ok(PENDING), ok(RUNNING)].into_iter().chain(std::iter::repeat_with(refused).take(200));
+    let never = flow::run("runSql", &input(&json!({})), answers);
+    assert_eq!(never.error().kind, ErrorKind::Forbidden);
+    let waited: u32 = never.waits.iter().map(|wait| wait.poll_after_ms).sum();
+    assert!((300_000..330_000).contains(&waited), "{waited}");
+}
+
+/// H20: an outage of ten looks does not end the wait, and the statement is submitted once.
+#[test]
+fn a_long_outage_does_not_end_the_wait() {
+    let cut = || Err(lost(ErrorKind::Unavailable));
+    let outage = (0..10).map(|n| if n % 2 == 0 { Ok(answer(502, "")) } else { cut() });
+    let answers = [Ok(ok(PENDING)), Ok(ok(RUNNING))].into_iter().chain(outage);
+    let run = flow::run_mixed("runSql", &input(&json!({})), answers.chain([Ok(ok(ONE_CHUNK))]));
+    assert_eq!(run.json()["row_count"], 3);
+    assert_eq!(run.calls().iter().filter(|call| call.starts_with("POST")).count(), 1);
+}
+
+/// G9: the text of a statement goes out byte for byte, up to the 16 MiB that Databricks takes.
+#[test]
+fn the_text_of_a_statement_is_not_touched() {
+    let text = "SELECT '\0 \u{2028} \u{1f600} \u{202e}'\r\n\t-- ünï;";
+    let sent = run(&json!({ "sqlStatement": text, "wait": false }), &[PENDING]).sent(0);
+    assert!(sent["statement"].as_str().unwrap().ends_with(&format!(" */ {text}")), "{sent}");
+    let long = format!("SELECT '{}'", "x".repeat(16 << 20));
+    let run = run(&json!({ "sqlStatement": long }), &[]);
+    assert_eq!(run.error().kind, ErrorKind::InvalidInput);
+    assert!(run.error().message.contains("16 MiB"), "{}", run.error().message);
+}
+
+/// A16: an error behind status 200 is one.
+#[test]
+fn an_error_that_comes_as_a_success_is_an_error() {
+    let hidden = r#"{"error_code":"RESOURCE_EXHAUSTED","message":"no more today"}"#;
+    for answers in [vec![hidden], vec![PENDING, hidden]] {
+        let run = run(&json!({}), &answers);
+        assert_eq!(run.error().kind, ErrorKind::RemoteFailed);
+        assert_eq!(run.error().code.as_deref(), Some("RESOURCE_EXHAUSTED"));
+        assert!(run.error().message.contains("no more today"), "{}", run.error().message);
+    }
+}
+
+/// A15: statuses of success without the whole answer are none.
+#[test]
+fn a_success_without_an_answer_is_none() {
+    for (status, body) in [(204, ""), (206, ONE_CHUNK), (304, "")] {
+        let answers = [ok(PENDING), answer(status, body), answer(status, body)];
+        let run = flow::run("runSql", &input(&json!({ "timeoutSeconds": 1 })), answers);
+        assert!(run.end.is_err(), "{status}");
+        let cluster = json!({ "clusterId": "x" });
+        let run = flow::run("getCluster", &cluster, [answer(status, body)]);
+        assert_eq!(run.error().kind, ErrorKind::Protocol, "{status}");
+        assert!(run.error().message.contains(&status.to_string()), "{}", run.error().message);
+    }
+}
+
+fn lost(kind: ErrorKind) -> TransportError {
+    TransportError { kind, delivery: Delivery::Unknown, message: "the connection ended".to_owned() }
 }
 
 #[test]
@@ -379,22 +483,45 @@ fn catalog_and_schema_are_sent() {
     assert_eq!(run.sent(0)["schema"], "sales");
 }
 
+/// H17, H18: a cancelled statement is one whose state says so; while it runs the host asks again, and what ended otherwise is
+/// told.
 #[test]
-fn cancelling_stops_what_runs_and_nothing_else() {
-    let transport = Canned::new([ok(PENDING), ok(""), ok(FIRST_OF_TWO)]);
+fn cancelling_is_over_when_the_state_says_so() {
+    let invocation = invocation("runSql", &input(&json!({})));
+    for (state, expected) in [
+        (CANCELED, None),
+        (RUNNING, Some((ErrorKind::Timeout, true))),
+        (ONE_CHUNK, Some((ErrorKind::Conflict, false))),
+        (FAILED, Some((ErrorKind::Conflict, false))),
+    ] {
+        let transport = Canned::new([ok(PENDING), ok(""), ok(state)]);
+        let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
+            panic!("a statement is waited for");
+        };
+        let cancelled = connector::cancel(&transport, &invocation, &running.state.to_string());
+        let found = cancelled.err().map(|error| {
+            assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
+            (error.kind, error.retryable)
+        });
+        assert_eq!(found, expected, "{state}");
+        let cancel = &transport.requests()[1];
+        let url = format!("{ORIGIN}/api/2.0/sql/statements/{ID}/cancel");
+        assert_eq!((cancel.method.as_str(), cancel.url.as_str()), ("POST", url.as_str()));
+    }
+}
+
+#[test]
+fn cancelling_a_fetch_sends_nothing() {
+    let transport = Canned::new([ok(PENDING), ok(FIRST_OF_TWO)]);
     let invocation = invocation("runSql", &input(&json!({})));
     let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
         panic!("a statement is waited for");
     };
-    connector::cancel(&transport, &invocation, &running.state.to_string()).unwrap();
-    let cancel = &transport.requests()[1];
-    let url = format!("{ORIGIN}/api/2.0/sql/statements/{ID}/cancel");
-    assert_eq!((cancel.method.as_str(), cancel.url.as_str()), ("POST", url.as_str()));
     let state = running.state.to_string();
     let Step::Waiting(fetching) = connector::resume(&transport, &invocation, &state).unwrap()
     else {
         panic!("a chunk is left");
     };
     connector::cancel(&transport, &invocation, &fetching.state.to_string()).unwrap();
-    assert_eq!(transport.requests().len(), 3);
+    assert_eq!(transport.requests().len(), 2);
 }

@@ -60,7 +60,7 @@ async fn cancelling_asks_the_remote_work_to_stop() {
     let watcher = Watcher { cancels_at: "step 1", ..Watcher::default() };
     let error = run(&watcher, "wait", json!({"pollMs": 60_000})).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Cancelled);
-    assert_eq!(error.message, "cancelled; the remote work was asked to stop");
+    assert_eq!(error.message, "cancelled; the remote work was stopped");
     assert_eq!(error.handle, Some(json!({"run": "run-1", "step": 1})));
 }
 

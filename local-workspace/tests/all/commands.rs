@@ -1,6 +1,6 @@
 //! Execution contexts and commands: results of all kinds, order, cancellation, loss.
 
-use local_workspace::{LocalWorkspace, Options, RUNNING_CLUSTER, TERMINATED_CLUSTER};
+use local_workspace::{Effect, LocalWorkspace, Options, RUNNING_CLUSTER, TERMINATED_CLUSTER};
 use serde_json::{Value, json};
 
 use crate::client::{call, get, post, until, workspace};
@@ -51,7 +51,7 @@ fn python_keeps_variables_and_shows_values() {
         json!({ "resultType": "text", "data": "Out[2]: 21" })
     );
     assert_eq!(run(&workspace, &context, "y = 1")["data"], "");
-    assert_eq!(workspace.commands_executed(), 3);
+    assert_eq!(workspace.effects(Effect::Command), 3);
 }
 
 #[test]

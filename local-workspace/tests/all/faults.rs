@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use local_workspace::{Fault, FaultAction, Options, RUNNING_CLUSTER, RUNNING_WAREHOUSE};
+use local_workspace::{Effect, Fault, FaultAction, Options, RUNNING_CLUSTER, RUNNING_WAREHOUSE};
 use serde_json::json;
 
 use crate::client::{call, get, send, workspace};
@@ -51,6 +51,21 @@ fn cut_announces_more_than_it_sends() {
 }
 
 #[test]
+fn a_cut_head_is_a_part_of_one() {
+    let workspace = workspace();
+    workspace.fault(Fault::once("GET", "*", FaultAction::CutHead(20)));
+    let host = workspace.origin().strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let bearer = workspace.token();
+    let head =
+        format!("GET {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n\r\n", path());
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+    assert_eq!(text, "HTTP/1.1 200 OK\r\ncon");
+}
+
+#[test]
 fn drip_and_delay_take_their_time() {
     let workspace = workspace();
     let pause = Duration::from_millis(20);
@@ -75,7 +90,7 @@ fn effect_can_come_before_the_reset() {
     let answer =
         send(workspace.origin(), "POST", "/api/2.0/sql/statements", &headers, body.as_bytes());
     assert!(answer.is_err());
-    assert_eq!(workspace.statements_executed(), 1);
+    assert_eq!(workspace.effects(Effect::Statement), 1);
 }
 
 #[test]

@@ -17,7 +17,7 @@ from databricks.sdk.errors import (
     ResourceDoesNotExist,
     Unauthenticated,
 )
-from databricks.sdk.service import compute, sql
+from databricks.sdk.service import compute, jobs, ml, sql
 
 # The waiters sleep whole seconds between looks, which the states here do not need.
 _sleep = time.sleep
@@ -193,6 +193,84 @@ def current_user_is_the_owner_of_the_token():
     me = w.current_user.me()
     assert me.user_name == "ines.moreau@example.com" and me.active
     assert w.get_workspace_id() == 7206439413551325
+
+
+@check
+def history_is_listed_newest_first():
+    for n in range(3):
+        w.statement_execution.execute_statement("SELECT %d AS h" % n, E["RUNNING_WAREHOUSE"])
+    where = sql.QueryFilter(warehouse_ids=[E["RUNNING_WAREHOUSE"]])
+    page = w.query_history.list(filter_by=where, max_results=2)
+    assert [one.query_text for one in page.res] == ["SELECT 2 AS h", "SELECT 1 AS h"]
+    assert page.has_next_page and page.res[0].status == sql.QueryStatus.FINISHED
+    assert page.res[0].statement_type == sql.QueryStatementType.SELECT
+    rest = w.query_history.list(filter_by=where, page_token=page.next_page_token, max_results=1)
+    assert rest.res[0].query_text == "SELECT 0 AS h"
+    found = w.query_history.list(filter_by=sql.QueryFilter(statement_ids=[page.res[1].query_id]))
+    assert [one.query_text for one in found.res] == ["SELECT 1 AS h"]
+
+
+def sql_task(key, text):
+    wanted = sql.CreateQueryRequestQuery(
+        display_name=key, query_text=text, warehouse_id=E["RUNNING_WAREHOUSE"]
+    )
+    query = jobs.SqlTaskQuery(query_id=w.queries.create(query=wanted).id)
+    return jobs.SqlTask(warehouse_id=E["RUNNING_WAREHOUSE"], query=query)
+
+
+@check
+def job_runs_once_for_a_token():
+    task = jobs.Task(task_key="count", sql_task=sql_task("count", "SELECT count(*) FROM main.sales.orders"))
+    job = w.jobs.create(name="made-here", tasks=[task])
+    assert w.jobs.get(job.job_id).settings.tasks[0].task_key == "count"
+    assert [one.job_id for one in w.jobs.list(name="made-here")] == [job.job_id]
+    first = w.jobs.run_now(job.job_id, idempotency_token="the-same")
+    again = w.jobs.run_now(job.job_id, idempotency_token="the-same")
+    assert first.run_id == again.run_id
+    run = first.result()
+    assert run.state.result_state == jobs.RunResultState.SUCCESS, run.state
+    assert run.status.termination_details.code == jobs.TerminationCodeCode.SUCCESS
+    assert [one.run_id for one in w.jobs.list_runs(job_id=job.job_id)] == [run.run_id]
+    w.jobs.delete(job.job_id)
+    raises(ResourceDoesNotExist, lambda: w.jobs.get(job.job_id))
+
+
+@check
+def run_is_submitted_and_another_canceled():
+    task = jobs.SubmitTask(task_key="one", sql_task=sql_task("one", "SELECT 1"))
+    run = w.jobs.submit_and_wait(run_name="ad-hoc", tasks=[task])
+    assert run.run_type == jobs.RunType.SUBMIT_RUN and run.run_name == "ad-hoc"
+    slow = "SELECT count(*) FROM range(100000000) a CROSS JOIN range(1000) b"
+    waiting = w.jobs.submit(tasks=[jobs.SubmitTask(task_key="slow", sql_task=sql_task("slow", slow))])
+    w.jobs.cancel_run_and_wait(waiting.run_id)
+    ended = w.jobs.get_run(waiting.run_id)
+    assert ended.state.result_state == jobs.RunResultState.CANCELED
+
+
+@check
+def experiments_are_found_and_deleted():
+    made = w.experiments.create_experiment("/Shared/churn")
+    experiment = w.experiments.get_experiment(made.experiment_id).experiment
+    assert (experiment.name, experiment.lifecycle_stage) == ("/Shared/churn", "active")
+    assert w.experiments.get_by_name("/Shared/churn").experiment.experiment_id == made.experiment_id
+    assert made.experiment_id in [one.experiment_id for one in w.experiments.search_experiments()]
+    w.experiments.delete_experiment(made.experiment_id)
+    assert list(w.experiments.search_experiments()) == []
+    deleted = w.experiments.search_experiments(view_type=ml.ViewType.DELETED_ONLY)
+    assert [one.experiment_id for one in deleted] == [made.experiment_id]
+    raises(NotFound, lambda: w.experiments.get_experiment("1"))
+
+
+@check
+def models_are_registered():
+    made = w.model_registry.create_model("churn", description="monthly").registered_model
+    assert made.name == "churn"
+    w.model_registry.create_model("forecast")
+    got = w.model_registry.get_model("churn").registered_model_databricks
+    assert got.id and got.permission_level == ml.PermissionLevel.CAN_MANAGE
+    assert [one.name for one in w.model_registry.list_models(max_results=1)] == ["churn", "forecast"]
+    found = w.model_registry.search_models(filter="name = 'forecast'")
+    assert [one.name for one in found] == ["forecast"]
 
 
 @check

@@ -30,6 +30,9 @@ const OWNED: &[&str] = &[
     "upgrade",
 ];
 
+/// The largest body, in bytes.
+const LARGEST: usize = 64 << 20;
+
 /// A body and its media type.
 struct Content {
     body: Vec<u8>,
@@ -53,6 +56,9 @@ impl RawRequest {
             self.file_data_file_names,
             invocation_id,
         )?;
+        if content.body.len() > LARGEST {
+            return Err(Error::input("", "the body is larger than 64 MiB, the most that is sent"));
+        }
         let mut headers = typed_headers(self.headers)?;
         add_defaults(&mut headers, self.response_type, &content);
         Ok(Request {

@@ -1,0 +1,77 @@
+//! Keys that stand twice in one object of a JSON text: one of the two values would be lost in silence.
+
+use serde_json::{Map, Value};
+
+/// The first key that its object has twice. The text is valid JSON.
+pub(crate) fn twin(json: &str) -> Option<String> {
+    let mut objects: Vec<Map<String, Value>> = Vec::new();
+    let mut rest = json;
+    while let Some(at) = rest.find(['{', '}', '"']) {
+        let (_, here) = rest.split_at_checked(at)?;
+        let mut end = 1;
+        if here.starts_with('{') {
+            objects.push(Map::new());
+        } else if here.starts_with('}') {
+            objects.pop();
+        } else {
+            end = string_end(here)?;
+        }
+        let (token, after) = here.split_at_checked(end)?;
+        rest = after;
+        if after.trim_start().starts_with(':') {
+            let key: String = serde_json::from_str(token).ok()?;
+            if objects.last_mut()?.insert(key.clone(), Value::Null).is_some() {
+                return Some(key);
+            }
+        }
+    }
+    None
+}
+
+/// Bytes of the string that a text begins with, both quotes included.
+fn string_end(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    Some(end? + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn twins_are_of_one_object_and_read_as_json_reads_them() {
+        for (json, expected) in [
+            (r#"{"a":1,"a":2}"#, Some("a")),
+            (r#"{"a":1,"\u0061" : 2}"#, Some("a")),
+            (r#"{"a":{"b":[{"c":1,"c":2}]}}"#, Some("c")),
+            (r#"{"a":{"a":1},"b":{"a":1}}"#, None),
+            (r#"[{"a":1},{"a":1},"a","a"]"#, None),
+            (r#"{"a":"\"b\":1,\"b\":","b":"{\\"}"#, None),
+            (r#"{"":1,"":2}"#, Some("")),
+            ("7", None),
+            (r#""a:""#, None),
+        ] {
+            assert_eq!(twin(json).as_deref(), expected, "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_that_was_written_from_a_value_has_none(
+            keys in prop::collection::vec("[a-c\\\\\"{}:é]{0,3}", 0..6),
+            texts in prop::collection::vec("[a\\\\\"{}:,]{0,6}", 0..6),
+        ) {
+            let map: Map<String, Value> =
+                keys.iter().zip(&texts).map(|(k, t)| (k.clone(), t.as_str().into())).collect();
+            let value = serde_json::json!({ "x": map, "y": [map, texts] });
+            prop_assert_eq!(twin(&value.to_string()), None);
+        }
+    }
+}

@@ -5,12 +5,14 @@ use memchr::memmem::Finder;
 
 /// One line of foreign text, control characters shown as `\u{…}` escapes.
 pub(crate) fn printable(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.chars().any(steers) {
         return text.to_owned();
     }
     let shown = |c: char| match c {
         '\n' | '\r' | '\t' => vec![' '],
-        c if c.is_control() => c.escape_default().collect(),
+        c if steers(c) => c.escape_unicode().collect(),
         c => vec![c],
     };
     text.trim_end().chars().flat_map(shown).collect()

@@ -24,6 +24,10 @@ use failure::{Failure, Result};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
+    // Another of us wants a component compiled.
+    if let Some(code) = host_harness::serve_compile_requests() {
+        return code;
+    }
     let line = CommandLine::parse();
     let terminal = Terminal::new(&line.global);
     match perform(&line, &terminal) {

@@ -14,7 +14,7 @@ const READABLE_BYTES: usize = 8 << 20;
 /// The same JSON, laid out; or as it is, when it is too long or no JSON after all.
 pub(super) fn readable(text: &str) -> String {
     if text.len() > READABLE_BYTES {
-        return text.to_owned();
+        return harmless(text, &['\n', '\t']);
     }
     let laid_out =
         serde_json::from_str::<Value>(text).and_then(|v| serde_json::to_string_pretty(&v));

@@ -65,7 +65,7 @@ pub(crate) fn print(output: &Output, style: Style<'_>, terminal: &Terminal) -> R
 fn rows(text: &str, columns: &[String], terminal: &Terminal) -> Result<()> {
     let value: serde_json::Value = match serde_json::from_str(text) {
         Ok(value) => value,
-        Err(_) => return line(text),
+        Err(_) => return line(&harmless(text, &['\n', '\t'])),
     };
     let Some(grid) = Grid::of(&value) else {
         return line(&json::readable(text));

@@ -10,6 +10,7 @@ mod cli;
 mod connections;
 mod egress;
 mod fixtures;
+mod hostile;
 mod limits;
 mod load;
 mod retries;

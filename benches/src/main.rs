@@ -11,6 +11,7 @@ mod deadlines;
 mod figures;
 mod fresh_clone;
 mod get_cluster;
+mod hostile;
 mod mirror;
 mod python;
 mod retries;
@@ -47,6 +48,7 @@ const ALL: &[Benchmark] = &[
         "a 20 MB answer passed through, against reading, parsing and printing it",
         mirror::run,
     ),
+    ("hostile", "what connectors that mean harm cost the host and their neighbours", hostile::run),
     ("size", "size of the component", size::run),
     ("retries", "waits that services ask for, outages and brown-outs", retries::run),
     (
@@ -61,12 +63,15 @@ const ALL: &[Benchmark] = &[
 /// Takes as long as it is told to.
 const SOAK: &str = "soak";
 
-/// Too long to run with the others, so only by its name.
-const LONG: Benchmark = (
-    "fresh-clone",
-    "from a fresh clone and an empty target folder to the first SQL rows",
-    fresh_clone::run,
-);
+/// Too long to run with the others, so only by their names.
+const LONG: &[Benchmark] = &[
+    (
+        "fresh-clone",
+        "from a fresh clone and an empty target folder to the first SQL rows",
+        fresh_clone::run,
+    ),
+    ("damage", "20,000 components with one bit flipped, loaded and called", hostile::damage),
+];
 
 /// Benchmarks of the connector and its harness.
 #[derive(Debug, Parser)]
@@ -79,6 +84,9 @@ struct Arguments {
     /// Runs a program and prints its peak memory in KiB, for the benchmarks themselves.
     #[arg(long, num_args = 1.., hide = true, allow_hyphen_values = true)]
     peak_of: Option<Vec<String>>,
+    /// Runs a connector that claims to have a large result, for the benchmarks themselves.
+    #[arg(long, hide = true)]
+    claim: Option<String>,
     /// Does nothing and ends, for the benchmarks themselves.
     #[arg(long, hide = true)]
     nothing: bool,
@@ -93,6 +101,9 @@ fn main() -> Result<()> {
     if let Some(command) = arguments.peak_of {
         return child::print_peak_of(&command);
     }
+    if let Some(what) = arguments.claim {
+        return hostile::claim(&what);
+    }
     match arguments.name.as_deref() {
         None => ALL.iter().try_for_each(|(_, _, run)| run()),
         Some("list") => {
@@ -100,7 +111,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         Some(SOAK) => soak::run(arguments.seconds),
-        Some(name) => match ALL.iter().chain([&LONG]).find(|(known, _, _)| *known == name) {
+        Some(name) => match ALL.iter().chain(LONG).find(|(known, _, _)| *known == name) {
             Some((_, _, run)) => run(),
             None => bail!("there is no benchmark {name}; `list` names them"),
         },
@@ -109,7 +120,7 @@ fn main() -> Result<()> {
 
 #[expect(clippy::print_stdout, reason = "it was asked for")]
 fn list() {
-    for (name, what, _) in ALL.iter().chain([&LONG]) {
+    for (name, what, _) in ALL.iter().chain(LONG) {
         println!("{name:<12} {what}");
     }
     println!("{SOAK:<12} what is left over after many calls of which most go wrong (--seconds)");

@@ -22,19 +22,20 @@ use crate::description::{
     RetryClass, Trigger,
 };
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::scrub::{clip, printable};
 
 impl From<types::Error> for Error {
     fn from(error: types::Error) -> Self {
         Self {
             kind: error.kind.into(),
-            message: crate::scrub::printable(&error.message),
+            message: line(&error.message, 600),
             delivery: error.delivery.into(),
             retryable: error.retryable,
             retry_after_ms: error.retry_after_ms,
             attempts: None,
             http_status: error.http_status,
-            error_code: error.error_code,
-            request_id: error.request_id,
+            error_code: error.error_code.map(|code| line(&code, 200)),
+            request_id: error.request_id.map(|id| line(&id, 200)),
             handle: error.handle.as_deref().map(lenient),
             details: error.details.as_deref().map(lenient),
         }
@@ -86,9 +87,16 @@ impl From<types::Value> for Value {
     }
 }
 
-/// Handles and details are for people: what is not JSON is shown as text.
+/// Handles and details are for people: what is not JSON, or is too much, is shown as text.
 pub(crate) fn lenient(json: &str) -> serde_json::Value {
-    serde_json::from_str(json).unwrap_or_else(|_| serde_json::Value::String(json.to_owned()))
+    const LONGEST: usize = 64 << 10;
+    let whole = if json.len() > LONGEST { None } else { serde_json::from_str(json).ok() };
+    whole.unwrap_or_else(|| serde_json::Value::String(clip(json, LONGEST).to_owned()))
+}
+
+/// A guest's words, no more of them than a line has room for.
+fn line(text: &str, bytes: usize) -> String {
+    printable(clip(text, bytes))
 }
 
 impl TryFrom<choices::Page> for ChoicePage {

@@ -1,5 +1,7 @@
 //! What one instance may use up: memory, tables and computing time.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
+use crate::engine::TICK;
 use crate::settings::Limits;
 
 /// Memory and tables of a store, all together; wasmtime's own limits count each alone.
@@ -15,13 +18,19 @@ use crate::settings::Limits;
 pub(crate) struct Budget {
     memory_left: usize,
     table_left: usize,
-    /// Which limit was hit, for the message.
-    pub(crate) exceeded: Option<&'static str>,
+    instances: usize,
+    /// Which limit was hit, and what it is set with.
+    pub(crate) exceeded: Option<(&'static str, &'static str)>,
 }
 
 impl Budget {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { memory_left: limits.memory_bytes, table_left: limits.table_elements, exceeded: None }
+        Self {
+            memory_left: limits.memory_bytes,
+            table_left: limits.table_elements,
+            instances: limits.instances as usize,
+            exceeded: None,
+        }
     }
 }
 
@@ -33,7 +42,7 @@ impl ResourceLimiter for Budget {
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let grown = take(&mut self.memory_left, current, desired);
-        self.granted(grown, "memory")
+        self.granted(grown, "memory", "memory_bytes")
     }
 
     fn table_growing(
@@ -43,14 +52,31 @@ impl ResourceLimiter for Budget {
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let grown = take(&mut self.table_left, current, desired);
-        self.granted(grown, "table")
+        self.granted(grown, "table", "table_elements")
+    }
+
+    fn instances(&self) -> usize {
+        self.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.instances
     }
 }
 
 impl Budget {
-    fn granted(&mut self, grown: bool, what: &'static str) -> wasmtime::Result<bool> {
+    fn granted(
+        &mut self,
+        grown: bool,
+        what: &'static str,
+        setting: &'static str,
+    ) -> wasmtime::Result<bool> {
         if !grown {
-            self.exceeded = Some(what);
+            self.exceeded = Some((what, setting));
             wasmtime::bail!("the {what} limit is reached");
         }
         Ok(true)
@@ -62,6 +88,22 @@ fn take(left: &mut usize, current: usize, desired: usize) -> bool {
     let rest = left.checked_sub(desired.saturating_sub(current));
     *left = rest.unwrap_or(*left);
     rest.is_some()
+}
+
+/// Time that a guest may compute before it has to let others go first.
+///
+/// A guest that only yields is ready again at once, and a runtime whose tasks are always ready seldom looks for answers that
+/// have arrived: neighbours would wait for a multiple of what the guest computes between two yields.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What is to become of a guest that computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// It goes on, after whoever waits.
+    Brisk,
+    /// It has computed for long, and goes on after a while.
+    Rest(Duration),
+    UsedUp,
 }
 
 /// Measures how long a guest computes: the time inside polls of its future. Waiting for answers does not count.
@@ -81,10 +123,19 @@ impl Meter {
         Arc::new(Self { born: Instant::now(), spent, since, limit })
     }
 
-    /// True once the guest has used up its time. Asked from within a poll.
-    pub(crate) fn is_used_up(&self) -> bool {
+    /// Looks at a guest that computes. Asked from within a poll.
+    pub(crate) fn look(&self) -> Pace {
         let current = self.now().saturating_sub(self.since.load(Relaxed));
-        self.spent.load(Relaxed) + current > self.limit.load(Relaxed)
+        let spent = self.spent.load(Relaxed) + current;
+        if spent > self.limit.load(Relaxed) {
+            return Pace::UsedUp;
+        }
+        if spent < nanos(PATIENCE) {
+            return Pace::Brisk;
+        }
+        // What it rests counts, or a loop would run for longer than its limit.
+        self.spent.fetch_add(nanos(TICK), Relaxed);
+        Pace::Rest(TICK)
     }
 
     /// Grants so much computing time from here on.
@@ -93,7 +144,7 @@ impl Meter {
         self.limit.store(nanos(limit), Relaxed);
     }
 
-    pub(crate) fn measure<F: Future + Unpin>(&self, guest: F) -> Metered<'_, F> {
+    pub(crate) fn measure<F: Unpin>(&self, guest: F) -> Metered<'_, F> {
         Metered { meter: self, guest }
     }
 
@@ -112,13 +163,29 @@ pub(crate) struct Metered<'a, F> {
     guest: F,
 }
 
-impl<F: Future + Unpin> Future for Metered<'_, F> {
+/// The host failed inside a call of a guest. What it said went to the process's panic hook.
+#[derive(Debug)]
+pub(crate) struct HostPanic;
+
+impl fmt::Display for HostPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host panicked")
+    }
+}
+
+impl std::error::Error for HostPanic {}
+
+impl<T, F: Future<Output = wasmtime::Result<T>> + Unpin> Future for Metered<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let began = self.meter.now();
         self.meter.since.store(began, Relaxed);
-        let poll = Pin::new(&mut self.guest).poll(cx);
+        // One call's bad luck is not its neighbours': the store is dropped, and nothing else that it could have left half
+        // done is shared but locks, which recover.
+        let guest = AssertUnwindSafe(|| Pin::new(&mut self.guest).poll(cx));
+        let poll = catch_unwind(guest)
+            .unwrap_or_else(|_| Poll::Ready(Err(wasmtime::Error::new(HostPanic))));
         self.meter.spent.fetch_add(self.meter.now().saturating_sub(began), Relaxed);
         poll
     }

@@ -21,6 +21,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::exchange;
 use crate::flight::Flight;
 use crate::headers;
+use crate::held::Held;
 use crate::links::Watched;
 use crate::pace::Pace;
 use crate::payload::{Answer, Payload, too_large};
@@ -66,6 +67,11 @@ impl WasiHttpHooks for Hooks {
         false
     }
 
+    /// What a guest has written of bodies that it does not send stays in the host's memory, twice this for each.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        64 << 10
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -77,7 +83,9 @@ impl WasiHttpHooks for Hooks {
         };
         let flight = Arc::clone(&self.flight);
         Box::new(async move {
+            let turn = flight.turn().await?;
             let answer = egress.send(request, options.unwrap_or_default(), flight).await?;
+            let answer = answer.map(|body| Held::new(body, turn).boxed_unsync());
             Ok((answer, Box::new(async { Ok(()) }) as Io))
         })
     }

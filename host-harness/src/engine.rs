@@ -1,5 +1,6 @@
 //! The wasmtime engine and the clock that interrupts guests. One of each per harness.
 
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,11 +9,11 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::settings::Limits;
 
-/// How often running guests are looked at.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// How often running guests are looked at, and so the longest that one computes before others get their turn.
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
-/// Core instances of one component: its module, the adapters around it and what is left for others.
-const CORE_INSTANCES: u32 = 8;
+/// Memories of one component. Each reserves address space in every slot.
+pub(crate) const MEMORIES: u32 = 1;
 
 /// An engine with room for as many instances as may run at once.
 ///
@@ -21,9 +22,14 @@ pub(crate) fn new(limits: &Limits) -> wasmtime::Result<Engine> {
     let slots = limits.concurrent_steps.max(1);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots)
-        .total_tables(slots.saturating_mul(CORE_INSTANCES))
+        .total_core_instances(slots.saturating_mul(limits.instances))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(limits.instances))
+        // One step takes no other's share.
+        .max_core_instances_per_component(limits.instances)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(limits.instances)
+        .max_tables_per_module(limits.instances)
         .total_stacks(slots)
         .table_elements(limits.table_elements)
         .max_memory_size(limits.memory_bytes)
@@ -42,6 +48,20 @@ fn without_reservations() -> Config {
     let mut config = config();
     config.memory_reservation(0).memory_reservation_for_growth(4 << 20).memory_guard_size(64 << 10);
     config
+}
+
+/// An engine that only compiles, for an engine of this fingerprint.
+pub(crate) fn compiler(wanted: u64) -> Option<Engine> {
+    let engines = [config(), without_reservations()].into_iter().map(|config| Engine::new(&config));
+    engines.flatten().find(|engine| fingerprint(engine) == wanted)
+}
+
+/// The same for engines that can run each other's code.
+pub(crate) fn fingerprint(engine: &Engine) -> u64 {
+    let mut hash = Fnv::default();
+    engine.precompile_compatibility_hash().hash(&mut hash);
+    env!("CARGO_PKG_VERSION").hash(&mut hash);
+    hash.finish()
 }
 
 fn config() -> Config {
@@ -86,7 +106,7 @@ pub(crate) struct Running {
 }
 
 /// Ticks without a guest before the thread rests, so that a busy harness wakes nobody from call to call.
-const LINGER: u32 = 50;
+const LINGER: u32 = 250;
 
 impl Ticker {
     pub(crate) fn new() -> Self {
@@ -155,5 +175,26 @@ impl Shared {
             *state = State::Ticking;
             idle = 0;
         }
+    }
+}
+
+/// FNV-1a: the standard library's hasher promises nothing from one version to the next, and this goes into file names.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

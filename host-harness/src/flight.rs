@@ -2,9 +2,10 @@
 //! failures that the guest cannot be told.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use wasmtime_wasi_http::Error as WasiError;
 
@@ -30,6 +31,8 @@ pub(crate) struct Flight {
     pub(crate) deadline: Instant,
     max_requests: u32,
     max_received: u64,
+    /// Caps its open requests.
+    turns: Arc<Semaphore>,
     requests: AtomicU32,
     /// Requests of which a byte may have reached the service.
     departed: AtomicU32,
@@ -71,6 +74,7 @@ impl Flight {
             deadline: clock.now() + time.min(FOREVER),
             max_requests: limits.requests,
             max_received: limits.received_bytes,
+            turns: Arc::new(Semaphore::new(limits.concurrent_action_requests.max(1))),
             requests: AtomicU32::new(0),
             departed: AtomicU32::new(0),
             received: AtomicU64::new(0),
@@ -87,6 +91,13 @@ impl Flight {
         let message = format!("{} made more than {} requests", self.what, self.max_requests);
         self.refuse(Error::new(ErrorKind::GuestLimit, message));
         Err(WasiError::ConnectionLimitReached)
+    }
+
+    /// Waits until fewer of its requests are open than may be at once.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, WasiError> {
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        let turn = self.clock.before(self.deadline, turn).await;
+        turn.and_then(Result::ok).ok_or(WasiError::ConnectionLimitReached)
     }
 
     pub(crate) fn count_received(&self, bytes: u64) -> Result<(), WasiError> {

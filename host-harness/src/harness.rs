@@ -1,6 +1,5 @@
 //! The harness itself: one loaded component and what can be asked of it.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,9 +10,11 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::Clock;
-use crate::bindings::{ConnectorPre, catalog, types};
+use crate::bindings::{ConnectorPre, catalog as exported, types};
 use crate::cache::Cache;
 use crate::call::{Call, ChoicePage, Observer, Output};
+use crate::catalog::{self, Catalog};
+use crate::compile::{Compiled, compile};
 use crate::connection::{self, Connection, ConnectionConfig, Surroundings};
 use crate::description::{Description, Endpoint};
 use crate::dns::Resolver;
@@ -23,9 +24,10 @@ use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
 use crate::invoke::Performance;
 use crate::log::Log;
+use crate::outline::Outline;
 use crate::pace::Paces;
 use crate::settings::{Limits, Settings};
-use crate::{component, engine, linker, names};
+use crate::{component, digest, engine, linker, names};
 
 /// A loaded connector. Share it by reference or behind an `Arc`; every method can run many times at once.
 #[derive(Debug)]
@@ -39,18 +41,15 @@ pub struct Harness {
     catalog: OnceLock<Catalog>,
 }
 
-/// A connector's description, with the endpoints of actions and choices at hand.
-#[derive(Debug)]
-struct Catalog {
-    description: Description,
-    actions: HashMap<String, Arc<[Endpoint]>>,
-    choices: HashMap<String, Arc<[Endpoint]>>,
-}
-
 impl Harness {
     /// Loads a component file; from the cache, when it was compiled before.
-    pub fn load(path: &Path, settings: Settings) -> Result<Self, Error> {
+    ///
+    /// Its signature, where one is demanded, is in the file beside it with `.minisig` at the end of its name.
+    pub fn load(path: &Path, mut settings: Settings) -> Result<Self, Error> {
         let bytes = component::read(path, settings.limits.component_bytes)?;
+        if settings.component_key.is_some() && settings.component_signature.is_none() {
+            settings.component_signature = component::signature_beside(path)?;
+        }
         Self::from_bytes(&bytes, settings).map_err(|mut error| {
             if error.kind == ErrorKind::ComponentInvalid {
                 error.message = format!("{}: {}", path.display(), error.message);
@@ -61,19 +60,24 @@ impl Harness {
 
     /// Loads a component from memory.
     pub fn from_bytes(bytes: &[u8], settings: Settings) -> Result<Self, Error> {
+        component::check_size(bytes.len() as u64, settings.limits.component_bytes)?;
+        let digest = digest::hex(bytes);
+        digest::check(bytes, &digest, &settings)?;
         component::check_header(bytes)?;
-        let limits = Arc::new(settings.limits);
+        let Settings { cache_dir, cache_key, compiler, limits, clock, .. } = settings;
         let engine = engine::new(&limits).map_err(|e| unexpected(&e))?;
-        let cache = settings.cache_dir.and_then(|folder| Cache::new(&folder, &engine, bytes));
+        let cache = cache_dir
+            .and_then(|folder| Cache::new(&folder, cache_key.as_deref(), &engine, &digest));
         let component = match cache.as_ref().and_then(|cache| cache.component(&engine)) {
             Some(component) => component,
-            None => compiled(&engine, bytes, cache.as_ref())?,
+            None => compiled(&engine, bytes, compiler.as_deref(), &limits, cache.as_ref())?,
         };
+        let limits = Arc::new(limits);
         let factory = factory(engine, &component, &limits).map_err(|e| unexpected(&e))?;
         Ok(Self {
             factory,
             limits,
-            clock: settings.clock,
+            clock,
             paces: Paces::default(),
             resolver: settings.resolver,
             cache,
@@ -116,7 +120,7 @@ impl Harness {
         cancelled: CancellationToken,
     ) -> Result<Output, Error> {
         let catalog = self.catalog().await?;
-        let endpoints = catalog.actions.get(&call.action).ok_or_else(|| {
+        let offer = catalog.actions.get(&call.action).ok_or_else(|| {
             let known = catalog.description.actions.iter().map(|action| action.key.as_str());
             let message = names::unknown("action", &call.action, known);
             Error::new(ErrorKind::InvalidInput, message)
@@ -125,10 +129,12 @@ impl Harness {
             connection.permits(action)?;
         }
         self.check_size(&call.input)?;
-        let endpoints = Arc::clone(endpoints);
+        let endpoints = Arc::clone(&offer.endpoints);
         let performance =
             Performance::new(&self.factory, &self.clock, connection, call, endpoints, observer);
-        performance.run(cancelled).await
+        let output = performance.run(cancelled).await?;
+        catalog.check(offer, &output)?;
+        Ok(output)
     }
 
     /// Looks up values for a drop-down. `input` is the JSON text of what is known of the other inputs.
@@ -184,11 +190,13 @@ impl Harness {
         let describe = async {
             let mut instance = self.instance(None, &flight).await?;
             let Instance { store, connector, meter, .. } = &mut instance;
+            store.set_hostcall_fuel(self.limits.description_bytes);
             let describe = connector.integration_connector_catalog().call_describe(store);
             let described = meter.measure(Box::pin(describe)).await;
             instance.settle(described)
         };
         let description = Description::try_from(within(&flight, describe).await?)?;
+        catalog::check(&description, &self.limits)?;
         if let Some(cache) = &self.cache {
             cache.keep_description(&description);
         }
@@ -198,7 +206,7 @@ impl Harness {
     async fn checked(
         &self,
         public: &types::Connection,
-    ) -> Result<Result<catalog::ResolvedConnection, types::Error>, Error> {
+    ) -> Result<Result<exported::ResolvedConnection, types::Error>, Error> {
         let flight = self.flight("connection check".to_owned(), Arc::from([]));
         let check = async {
             let mut instance = self.instance(None, &flight).await?;
@@ -243,24 +251,18 @@ async fn within<T>(
     })
 }
 
-impl Catalog {
-    fn new(description: Description) -> Self {
-        let actions = description.actions.iter();
-        let choices = description.choices.iter();
-        Self {
-            actions: actions.map(|a| (a.key.clone(), Arc::from(a.endpoints.as_slice()))).collect(),
-            choices: choices.map(|c| (c.key.clone(), Arc::from(c.endpoints.as_slice()))).collect(),
-            description,
-        }
-    }
-}
-
-fn compiled(engine: &Engine, bytes: &[u8], cache: Option<&Cache>) -> Result<Component, Error> {
-    let component = component::compile(engine, bytes)?;
-    component::check_world(engine, &component)?;
+fn compiled(
+    engine: &Engine,
+    bytes: &[u8],
+    compiler: Option<&Path>,
+    limits: &Limits,
+    cache: Option<&Cache>,
+) -> Result<Component, Error> {
+    component::check_world(&Outline::read(bytes, limits)?)?;
+    let Compiled { component, code } = compile(engine, bytes, compiler, limits)?;
     // Only what passed the checks is kept, so that what is kept need not be checked again.
     if let Some(cache) = cache {
-        cache.keep_component(&component);
+        cache.keep_component(&code);
     }
     Ok(component)
 }

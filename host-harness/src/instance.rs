@@ -7,10 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{FieldMapError, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::{Connector, ConnectorPre};
-use crate::budget::{Budget, Meter};
+use crate::budget::{Budget, HostPanic, Meter, Pace};
 use crate::egress::{Egress, Hooks};
 use crate::engine::{Running, Ticker};
 use crate::error::{Error, ErrorKind};
@@ -87,12 +87,12 @@ impl Factory {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(closed)?;
         let running = self.ticker.run(&self.engine);
         let meter = Meter::new(self.limits.start);
-        let mut store = self.store(egress, flight, &log, &meter);
+        let mut store = store(&self.engine, &self.limits, egress, flight, &log, &meter);
         let start = Box::pin(self.pre.instantiate_async(&mut store));
-        let connector = meter.measure(start).await.map_err(|error| {
-            let time = format!("{} s to start", self.limits.start.as_secs_f32());
-            failure(&error, &store, flight, &log, &time)
-        })?;
+        let connector = meter
+            .measure(start)
+            .await
+            .map_err(|error| failure(&error, Phase::Start, &store, &self.limits, flight, &log))?;
         meter.allow(self.limits.cpu);
         Ok(Instance {
             store,
@@ -106,74 +106,109 @@ impl Factory {
             _share: share,
         })
     }
+}
 
-    fn store(
-        &self,
-        egress: Option<Arc<Egress>>,
-        flight: &Arc<Flight>,
-        log: &Log,
-        meter: &Arc<Meter>,
-    ) -> Store<Host> {
-        let limits = &self.limits;
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.resources);
-        let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(64 << 10);
-        let host = Host {
-            table,
-            wasi: WasiCtxBuilder::new().stderr(log.clone()).max_random_size(64 << 10).build(),
-            http,
-            hooks: Hooks { egress, flight: Arc::clone(flight) },
-            budget: Budget::new(limits),
-        };
-        let mut store = Store::new(&self.engine, host);
-        store.limiter(|host| &mut host.budget);
-        // The largest text that may cross at once is a result, with some room for what goes with it.
-        store.set_hostcall_fuel(limits.output_bytes.saturating_add(1 << 20));
-        store.set_epoch_deadline(1);
-        let meter = Arc::clone(meter);
-        store.epoch_deadline_callback(move |_| {
-            let used_up = meter.is_used_up();
-            Ok(if used_up { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
-        });
-        store
-    }
+fn store(
+    engine: &Engine,
+    limits: &Limits,
+    egress: Option<Arc<Egress>>,
+    flight: &Arc<Flight>,
+    log: &Log,
+    meter: &Arc<Meter>,
+) -> Store<Host> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(limits.resources);
+    let mut http = WasiHttpCtx::new();
+    http.set_field_size_limit(limits.field_bytes);
+    let host = Host {
+        table,
+        wasi: WasiCtxBuilder::new()
+            .stderr(log.clone())
+            .max_random_size(limits.random_bytes)
+            .build(),
+        http,
+        hooks: Hooks { egress, flight: Arc::clone(flight) },
+        budget: Budget::new(limits),
+    };
+    let mut store = Store::new(engine, host);
+    store.limiter(|host| &mut host.budget);
+    // The largest text that may cross at once is a result, with some room for what goes with it.
+    store.set_hostcall_fuel(limits.output_bytes.saturating_add(1 << 20));
+    store.set_epoch_deadline(1);
+    let meter = Arc::clone(meter);
+    store.epoch_deadline_callback(move |_| {
+        Ok(match meter.look() {
+            Pace::Brisk => UpdateDeadline::Yield(1),
+            Pace::Rest(time) => UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(time))),
+            Pace::UsedUp => UpdateDeadline::Interrupt,
+        })
+    });
+    store
 }
 
 impl Instance {
     /// Takes the outcome of the call, and what it means when the guest did not come back.
     pub(crate) fn settle<T>(&self, outcome: wasmtime::Result<T>) -> Result<T, Error> {
         outcome.map_err(|error| {
-            let time = format!("{} s of computing time", self.limits.cpu.as_secs_f32());
-            failure(&error, &self.store, &self.flight, &self.log, &time)
+            failure(&error, Phase::Call, &self.store, &self.limits, &self.flight, &self.log)
         })
     }
+}
+
+/// What a guest was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Start,
+    Call,
 }
 
 /// Why a guest did not come back.
 fn failure(
     error: &wasmtime::Error,
+    phase: Phase,
     store: &Store<Host>,
+    limits: &Limits,
     flight: &Flight,
     log: &Log,
-    time: &str,
 ) -> Error {
-    let limit = |what: &str| {
-        let message = format!("the connector used more than its limit of {what} and was stopped");
+    let limit = |what: &str, setting: &str| {
+        let message = format!(
+            "the connector used more than its limit of {what} and was stopped (limits.{setting})"
+        );
         Error::new(ErrorKind::GuestLimit, message)
     };
     let trap = error.downcast_ref::<Trap>();
-    let error = if let Some(exceeded) = store.data().budget.exceeded {
-        limit(exceeded)
+    let cause = error.root_cause().to_string();
+    let error = if let Some((what, setting)) = store.data().budget.exceeded {
+        limit(what, setting)
     } else if trap == Some(&Trap::Interrupt) {
-        limit(time)
+        match phase {
+            Phase::Start => {
+                limit(&format!("{} s to start", limits.start.as_secs_f32()), "start_seconds")
+            }
+            Phase::Call => {
+                limit(&format!("{} s of computing time", limits.cpu.as_secs_f32()), "cpu_seconds")
+            }
+        }
     } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
-        limit("open handles")
-    // The type of this error is private to wasmtime; its text is all that tells it apart.
-    } else if error.root_cause().to_string().contains("allocated for hostcalls") {
-        limit("data in one call")
+        limit("open handles", "resources")
+    } else if let Some(FieldMapError::TotalSizeTooBig) = error.downcast_ref() {
+        limit("header fields", "field_bytes")
+    } else if error.is::<HostPanic>() {
+        let message = "the harness failed inside a call of the connector, which is a fault of the harness; please report it";
+        Error::new(ErrorKind::Internal, message)
+    // The types of these errors are private to wasmtime; their texts are all that tells them apart.
+    } else if cause.contains("allocated for hostcalls") {
+        limit("data in one call", "output_bytes")
+    } else if cause.starts_with("requested len") {
+        limit("random bytes at once", "random_bytes")
+    } else if phase == Phase::Start && trap.is_none() {
+        let message = format!(
+            "the component does not fit this host ({}); build it against the contract of this host",
+            printable(clip(&cause, 150))
+        );
+        Error::new(ErrorKind::ComponentInvalid, message)
     } else {
-        let cause = error.root_cause().to_string();
         let why = match trap {
             Some(Trap::UnreachableCodeReached) => log.panic().unwrap_or(cause),
             Some(Trap::StackOverflow | Trap::MemoryOutOfBounds) => {
@@ -187,4 +222,71 @@ fn failure(
         Error::new(ErrorKind::GuestTrap, message)
     };
     error.delivered(flight.delivery())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wasmtime::component::Component;
+
+    use super::*;
+    use crate::{Clock, engine, linker};
+
+    /// Calls the host, and returns what it says.
+    const CALLER: &str = r#"(component
+        (import "wasi:random/random@0.2.0"
+            (instance $random (export "get-random-u64" (func (result u64)))))
+        (core func $lowered (canon lower (func $random "get-random-u64")))
+        (core module $m
+            (import "host" "call" (func $call (result i64)))
+            (func (export "run") (result i64) (call $call)))
+        (core instance $i
+            (instantiate $m (with "host" (instance (export "call" (func $lowered))))))
+        (func (export "run") (result u64) (canon lift (core func $i "run"))))"#;
+
+    /// E20: a host that panics in a guest's call fails that call, without the words of the panic, and serves the next.
+    #[tokio::test]
+    async fn a_panic_of_the_host_is_an_error_of_the_call() {
+        let limits = Limits::default();
+        let engine = engine::new(&limits).expect("an engine");
+        let bytes = wat::parse_str(CALLER).expect("a component");
+        let component = Component::from_binary(&engine, &bytes).expect("a component");
+        let endpoints = Arc::from([]);
+        let time = Duration::from_secs(60);
+        let flight =
+            Arc::new(Flight::new("test".to_owned(), endpoints, &Clock::default(), time, &limits));
+        let log = Log::new(100);
+        for panics in [true, false, true, false] {
+            let mut linker = linker::new(&engine).expect("a linker");
+            if panics {
+                linker.allow_shadowing(true);
+                linker
+                    .instance("wasi:random/random@0.2.12")
+                    .expect("an instance")
+                    .func_wrap_async("get-random-u64", |_, (): ()| {
+                        Box::new(async {
+                            tokio::task::yield_now().await;
+                            let secret = std::hint::black_box("dapi-CANARY-5f1d0c");
+                            assert!(secret.is_empty(), "{secret} got out");
+                            Ok((4_u64,))
+                        })
+                    })
+                    .expect("shadowed");
+            }
+            let meter = Meter::new(Duration::from_secs(10));
+            let mut store = store(&engine, &limits, None, &flight, &log, &meter);
+            let instance =
+                linker.instantiate_async(&mut store, &component).await.expect("it starts");
+            let run = instance.get_typed_func::<(), (u64,)>(&mut store, "run").expect("a function");
+            let outcome = meter.measure(Box::pin(run.call_async(&mut store, ()))).await;
+            assert_eq!(outcome.is_err(), panics);
+            if let Err(error) = outcome {
+                let error = failure(&error, Phase::Call, &store, &limits, &flight, &log);
+                assert_eq!(error.kind, ErrorKind::Internal, "{error}");
+                assert!(error.message.starts_with("the harness failed inside a call"), "{error}");
+                assert!(!error.message.contains("CANARY"), "{error}");
+            }
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
 use crate::log::Log;
+use crate::scrub::clip;
 
 /// The shortest wait between two looks, whatever a connector says. A step that brought part of the result is no look.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
@@ -31,6 +32,7 @@ pub(crate) struct Performance<'a> {
     invocation: actions::Invocation,
     flight: Arc<Flight>,
     observer: &'a dyn Observer,
+    log: Log,
     began: Instant,
     emitted: Vec<u8>,
     /// What the last step left: its state for the next one, and what runs remotely.
@@ -71,6 +73,7 @@ impl<'a> Performance<'a> {
             invocation,
             flight: Arc::new(flight),
             observer,
+            log: Log::new(factory.limits.log_bytes),
             began,
             emitted: Vec::new(),
             state: None,
@@ -96,13 +99,14 @@ impl<'a> Performance<'a> {
             let step = match self.watched(entry, &cancelled).await {
                 Ok(Some(step)) => step,
                 Ok(None) => return Err(self.cancel().await),
-                Err(error) => return Err(error.with_handle(self.handle.as_ref())),
+                Err(error) => return Err(self.with_what_runs(error)),
             };
             let waiting = match step {
                 types::Step::Done(output) => return self.finish(output),
                 types::Step::Waiting(waiting) => waiting,
             };
-            let shortest = if waiting.emitted.is_some() { Duration::ZERO } else { SHORTEST_WAIT };
+            let brought_some = waiting.emitted.as_ref().is_some_and(|part| !part.is_empty());
+            let shortest = if brought_some { Duration::ZERO } else { SHORTEST_WAIT };
             let wait = Duration::from_millis(waiting.poll_after_ms.into()).max(shortest);
             self.keep(waiting)?;
             tokio::select! {
@@ -147,7 +151,7 @@ impl<'a> Performance<'a> {
     async fn step(&self, entry: Entry<'_>) -> Result<types::Step, Error> {
         let limits = &self.factory.limits;
         let egress = &self.connection.egress;
-        let log = Log::new(limits.log_bytes);
+        let log = self.log.clone();
         let mut instance =
             self.factory.instance(Some(Arc::clone(egress)), &self.flight, log.clone()).await?;
         let outcome = self.guest(entry, &mut instance).await;
@@ -177,10 +181,29 @@ impl<'a> Performance<'a> {
         }
     }
 
+    /// A connector that did not come back takes nothing with it: what its earlier steps started was started.
+    fn with_what_runs(&self, error: Error) -> Error {
+        let lost = [ErrorKind::GuestTrap, ErrorKind::GuestLimit, ErrorKind::Internal];
+        let error = match self.handle {
+            Some(_) if lost.contains(&error.kind) => error.delivered(Delivery::Applied),
+            _ => error,
+        };
+        error.with_handle(self.handle.as_ref())
+    }
+
     /// Keeps what a step left behind, and tells the observer.
     fn keep(&mut self, waiting: types::Waiting) -> Result<(), Error> {
+        let limit = self.factory.limits.state_bytes;
+        if waiting.state.len() > limit || waiting.handle.len() > limit {
+            let message = format!(
+                "the connector wants to remember more than its limit of {limit} bytes (limits.state_bytes)"
+            );
+            let error = Error::new(ErrorKind::GuestLimit, message);
+            return Err(error.delivered(self.flight.delivery()).with_handle(self.handle.as_ref()));
+        }
         if let Some(progress) = &waiting.progress {
-            let message = self.connection.egress.credentials.scrubber().line(&progress.message);
+            let line = self.connection.egress.credentials.scrubber().line(&progress.message);
+            let message = clip(&line, 300).to_owned();
             self.observer.progress(
                 &message,
                 progress.fraction,

@@ -12,33 +12,52 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use crate::call::Observer;
 use crate::scrub::{Scrubber, clip, printable};
 
-/// A guest's stderr. What exceeds the limit is taken and thrown away, since a full log is no reason to stop.
+/// A guest's stderr, in all steps of an action. What exceeds the limit is taken and thrown away, since a full log is no
+/// reason to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
+    kept: Arc<Mutex<Kept>>,
     limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// What has not been reported yet.
+    text: Vec<u8>,
+    /// Bytes that were kept so far, whether they were reported or not.
+    taken: usize,
+    /// Something was thrown away, and that it was has been reported.
+    cut: bool,
+    told: bool,
 }
 
 impl Log {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { text: Arc::default(), limit }
+        Self { kept: Arc::default(), limit }
     }
 
     /// Hands the lines to an observer, without secrets and control characters.
     pub(crate) fn report(&self, observer: &dyn Observer, scrubber: &Scrubber, longest: usize) {
-        let text = std::mem::take(&mut *self.lock());
+        let (text, is_new_cut) = {
+            let mut kept = self.lock();
+            let is_new_cut = kept.cut && !kept.told;
+            kept.told = kept.cut;
+            (std::mem::take(&mut kept.text), is_new_cut)
+        };
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line = scrubber.text(&String::from_utf8_lossy(line));
             observer.log(&printable(clip(&line, longest)));
         }
-        if text.len() >= self.limit {
-            observer.log("(the log of this step goes on, but it was too long to keep)");
+        if is_new_cut {
+            let limit = self.limit;
+            observer
+                .log(&format!("(the log goes on, but no more than {limit} bytes of it are kept)"));
         }
     }
 
     /// What a Rust guest said when it panicked: `panicked at src/x.rs:1:2: message`.
     pub(crate) fn panic(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.lock()).into_owned();
+        let text = String::from_utf8_lossy(&self.lock().text).into_owned();
         let mut lines = text.lines();
         let place =
             lines.find_map(|line| line.split_once("panicked at ").map(|(_, place)| place))?;
@@ -47,13 +66,16 @@ impl Log {
     }
 
     fn append(&self, bytes: &[u8]) {
-        let mut text = self.lock();
-        let left = self.limit.saturating_sub(text.len());
-        text.extend_from_slice(bytes.get(..left).unwrap_or(bytes));
+        let mut kept = self.lock();
+        let left = self.limit.saturating_sub(kept.taken);
+        kept.cut |= bytes.len() > left;
+        let bytes = bytes.get(..left).unwrap_or(bytes);
+        kept.taken += bytes.len();
+        kept.text.extend_from_slice(bytes);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

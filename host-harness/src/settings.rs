@@ -14,6 +14,22 @@ use crate::dns::Resolver;
 pub struct Settings {
     /// Folder for compiled components. Without one, every load compiles.
     pub cache_dir: Option<PathBuf>,
+    /// File of the key that seals compiled components; made when it is not there. Best kept apart from them: whoever can
+    /// read it can make code that is run. Without a name for it, it is the file `key` in their folder.
+    pub cache_key: Option<PathBuf>,
+    /// Program that compiles components in a process of its own, which `compile_seconds` and `compile_memory_bytes` end:
+    /// `harness`, or any whose `main` begins with [`serve_compile_requests`](crate::serve_compile_requests). Without one,
+    /// components are compiled in this process, where nothing but their size bounds the time and the memory that takes.
+    pub compiler: Option<PathBuf>,
+    /// SHA-256 of the component, in hexadecimal, with or without `sha256:` before it. Any other is refused unread.
+    pub component_sha256: Option<String>,
+    /// A minisign public key, as text. Components without a signature that fits it are refused unread.
+    pub component_key: Option<String>,
+    /// The text of the component's minisign signature; [`Harness::load`](crate::Harness::load) looks for it beside the file.
+    #[serde(skip)]
+    pub component_signature: Option<String>,
+    /// Refuses every component unless `component_key` is set.
+    pub require_signature: bool,
     pub limits: Limits,
     /// What waits and lifetimes go by; the machine's own time unless a test skips it.
     #[serde(skip)]
@@ -30,12 +46,33 @@ pub struct Settings {
 pub struct Limits {
     /// Size of a component file.
     pub component_bytes: u64,
+    /// Functions of a component, all its modules together.
+    pub component_functions: u64,
+    /// Depth of components within components.
+    pub component_nesting: u32,
+    /// Time that a component may take to compile, where a program is set that does it.
+    #[serde(rename = "compile_seconds", deserialize_with = "seconds")]
+    pub compile: Duration,
+    /// Memory that compiling may take, where a program is set that does it.
+    pub compile_memory_bytes: u64,
+    /// Size of all that a connector says about itself.
+    pub description_bytes: usize,
+    /// Size of one JSON Schema of it.
+    pub schema_bytes: usize,
+    /// Actions of a connector.
+    pub actions: usize,
+    /// Core instances of one step, and as many tables.
+    pub instances: u32,
     /// Memory of one step, all memories together.
     pub memory_bytes: usize,
     /// Elements in all tables of one step.
     pub table_elements: usize,
-    /// Handles that one step holds at once.
+    /// Handles that one step holds at once. The host keeps up to `field_bytes` for each.
     pub resources: usize,
+    /// Size of one set of header fields.
+    pub field_bytes: usize,
+    /// Random bytes that a step gets at once.
+    pub random_bytes: u64,
     /// Time that one step may compute; waiting for answers does not count.
     #[serde(rename = "cpu_seconds", deserialize_with = "seconds")]
     pub cpu: Duration,
@@ -48,6 +85,8 @@ pub struct Limits {
     pub input_bytes: usize,
     /// Size of an action's whole result.
     pub output_bytes: usize,
+    /// What a connector may remember from one step to the next, and of what runs remotely.
+    pub state_bytes: usize,
     /// Time from the start of an action to its end.
     #[serde(rename = "action_seconds", deserialize_with = "seconds")]
     pub action: Duration,
@@ -56,6 +95,8 @@ pub struct Limits {
     pub cancel: Duration,
     /// Requests of one action, all its steps together.
     pub requests: u32,
+    /// Requests of one action that are open at once; more wait for their turn.
+    pub concurrent_action_requests: usize,
     /// Requests of one connection that are open at once; more wait for their turn.
     pub concurrent_requests: usize,
     /// Requests to one workspace in a second, all its connections together, on average; 0 sets no limit.
@@ -107,7 +148,7 @@ pub struct Limits {
     pub token: Duration,
     /// Length of one line of a connector's log.
     pub log_line_bytes: usize,
-    /// Length of a connector's log in one step.
+    /// Length of a connector's log in one action, all its steps together.
     pub log_bytes: usize,
 }
 
@@ -115,17 +156,29 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             component_bytes: 16 << 20,
+            component_functions: 50_000,
+            component_nesting: 8,
+            compile: Duration::from_secs(20),
+            compile_memory_bytes: 1536 << 20,
+            description_bytes: 4 << 20,
+            schema_bytes: 256 << 10,
+            actions: 2_000,
+            instances: 16,
             memory_bytes: 256 << 20,
             table_elements: 20_000,
-            resources: 10_000,
+            resources: 2_000,
+            field_bytes: 64 << 10,
+            random_bytes: 64 << 10,
             cpu: Duration::from_secs(10),
             start: Duration::from_secs(2),
             concurrent_steps: 64,
             input_bytes: 16 << 20,
             output_bytes: 64 << 20,
+            state_bytes: 1 << 20,
             action: Duration::from_hours(24),
             cancel: Duration::from_secs(5),
             requests: 10_000,
+            concurrent_action_requests: 8,
             concurrent_requests: 32,
             requests_per_second: 10,
             request_burst: 20,

@@ -59,6 +59,11 @@ impl Environment {
         self.xdg("XDG_CACHE_HOME", ".cache")
     }
 
+    /// Where programs keep what must outlive them and is nobody else's business.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        self.xdg("XDG_STATE_HOME", ".local/state")
+    }
+
     /// XDG's directory, else the usual one in the user's home. XDG has relative paths ignored.
     fn xdg(&self, variable: &str, usual: &str) -> Option<PathBuf> {
         let xdg = self.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());

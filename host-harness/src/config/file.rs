@@ -101,8 +101,10 @@ impl Reader<'_> {
             toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| {
                 self.error(format!("settings: {}", error.message()))
             })?;
-        let cache_dir = settings.cache_dir.as_deref().map(|path| self.resolve_path(path));
-        Ok((default, Settings { cache_dir, ..settings }))
+        let resolve = |path: &Option<PathBuf>| path.as_deref().map(|path| self.resolve_path(path));
+        let (cache_dir, cache_key) = (resolve(&settings.cache_dir), resolve(&settings.cache_key));
+        let compiler = resolve(&settings.compiler);
+        Ok((default, Settings { cache_dir, cache_key, compiler, ..settings }))
     }
 
     fn connection(&self, name: &str, table: toml::Table) -> Result<Definition, ConfigError> {

@@ -12,6 +12,7 @@ mod connections;
 mod dialing;
 mod egress;
 mod fixtures;
+mod hostile;
 mod leaks;
 mod limits;
 mod links;

@@ -41,6 +41,15 @@ pub(crate) struct Global {
     /// Where compiled connectors are kept; else databricks-harness in $XDG_CACHE_HOME or ~/.cache
     #[arg(long, value_name = "DIR", env = "HARNESS_CACHE_DIR", global = true)]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Refuse the connector unless it has this SHA-256
+    #[arg(long, value_name = "sha256:HEX", env = "HARNESS_COMPONENT_DIGEST", global = true)]
+    pub(crate) component_digest: Option<String>,
+    /// Refuse the connector unless the signature beside it (FILE.minisig) fits this minisign public key
+    #[arg(long, value_name = "KEY", env = "HARNESS_COMPONENT_KEY", global = true)]
+    pub(crate) component_key: Option<String>,
+    /// Refuse every connector unless a key is set to check its signature with
+    #[arg(long, global = true)]
+    pub(crate) require_signature: bool,
     /// Tell more on standard error: the connection in use, times, details of errors
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,

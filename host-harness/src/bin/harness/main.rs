@@ -26,6 +26,10 @@ use terminal::Terminal;
 
 fn main() -> ExitCode {
     leave_no_core();
+    // Another of us wants a component compiled.
+    if let Some(code) = host_harness::serve_compile_requests() {
+        return code;
+    }
     let line = CommandLine::parse();
     let terminal = Terminal::new(&line.global);
     match perform(&line, &terminal) {

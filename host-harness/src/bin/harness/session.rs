@@ -64,6 +64,11 @@ pub(crate) fn load(global: &Global, settings: &Settings) -> Result<Harness> {
     };
     let mut settings = settings.clone();
     settings.cache_dir = global.cache_dir.clone().or(settings.cache_dir).or_else(usual_cache_dir);
+    settings.cache_key = settings.cache_key.or_else(usual_cache_key);
+    settings.compiler = settings.compiler.or_else(|| std::env::current_exe().ok());
+    settings.component_sha256 = global.component_digest.clone().or(settings.component_sha256);
+    settings.component_key = global.component_key.clone().or(settings.component_key);
+    settings.require_signature |= global.require_signature;
     Ok(Harness::load(&path, settings)?)
 }
 
@@ -88,6 +93,11 @@ fn beside_this_program() -> Result<PathBuf> {
         Failure::new(ErrorKind::HostIo, message)
             .with_hint("build it with `cargo xtask component`, or name one with --component")
     })
+}
+
+/// Apart from the compiled connectors, so that whoever can write there cannot seal what is run.
+fn usual_cache_key() -> Option<PathBuf> {
+    Some(Environment::of_process().state_dir()?.join("databricks-harness").join("cache.key"))
 }
 
 fn usual_cache_dir() -> Option<PathBuf> {

@@ -4,7 +4,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "a guest that panics is a test that failed, and one action logs"
+    clippy::print_stdout,
+    reason = "a guest that panics is a test that failed, and some actions say something"
 )]
 
 mod bindings {
@@ -29,6 +30,8 @@ use serde_json::{Value as Json, json};
 use waki::Method;
 use waki::bindings::wasi::http::types::ErrorCode;
 use waki::header::HeaderName;
+
+mod hostile;
 
 struct Guest;
 
@@ -114,7 +117,7 @@ impl catalog::Guest for Guest {
                 ),
             ],
             connection_test: "echo".into(),
-            actions: ACTIONS.iter().map(action).collect(),
+            actions: ACTIONS.iter().chain(hostile::ACTIONS).map(action).collect(),
             choices: vec![catalog::ChoiceSource {
                 key: "words".into(),
                 label: "Words".into(),
@@ -183,7 +186,9 @@ impl actions::Guest for Guest {
                     hoard.push(waki::bindings::wasi::http::types::Fields::new());
                 }
             }
-            other => Err(failed(ErrorKind::InvalidInput, format!("no action {other}"))),
+            other => hostile::start(other, &input(&invocation)).unwrap_or_else(|| {
+                Err(failed(ErrorKind::InvalidInput, format!("no action {other}")))
+            }),
         }
     }
 

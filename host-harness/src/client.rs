@@ -111,6 +111,16 @@ impl Failure {
         Self::new(code, unsent, last)
     }
 
+    /// Whether another attempt would end the same: the certificate stays untrusted, the address prohibited.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self.code,
+            WasiError::TlsCertificateError
+                | WasiError::TlsProtocolError
+                | WasiError::DestinationIpProhibited
+        )
+    }
+
     fn new(code: WasiError, unsent: bool, reason: String) -> Self {
         let kind = match code {
             WasiError::DestinationIpProhibited => ErrorKind::Refused,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 
 use crate::bindings::{catalog, types};
 use crate::client::{self, Client, Trust};
@@ -217,7 +216,6 @@ pub(crate) fn build(
     let credentials = credentials(&config, split.scheme, kept, token, &client, limits, clock)?;
     let origin = reach.workspace.to_string();
     let pace = paces.of(&origin, limits, clock);
-    let slots = Arc::new(Semaphore::new(limits.concurrent_requests));
     let limits = Arc::clone(limits);
     RawValue::from_string(resolved.fields.clone())
         .map_err(|_| refused(&config, "the connector is faulty: its public fields are not JSON"))?;
@@ -225,7 +223,7 @@ pub(crate) fn build(
         name: config.name,
         connection_type: split.public.connection_type,
         fields: resolved.fields,
-        egress: Arc::new(Egress { reach, credentials, client, pace, slots, limits }),
+        egress: Arc::new(Egress { reach, credentials, client, pace, limits }),
         allow_actions: config.allow_actions,
         origin,
     })

@@ -13,7 +13,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::client::{Client, Failure};
@@ -41,8 +41,6 @@ pub(crate) struct Egress {
     pub(crate) client: Client,
     /// Shared with all connections to the same workspace.
     pub(crate) pace: Arc<Pace>,
-    /// Caps open exchanges; the pool itself caps idle connections only.
-    pub(crate) slots: Arc<Semaphore>,
     pub(crate) limits: Arc<Limits>,
 }
 
@@ -260,7 +258,7 @@ impl Egress {
     }
 
     async fn slot(&self, flight: &Flight) -> Result<OwnedSemaphorePermit, WasiError> {
-        let slot = Arc::clone(&self.slots).acquire_owned();
+        let slot = Arc::clone(&self.pace.slots).acquire_owned();
         let until = (flight.clock.now() + self.limits.slot).min(flight.deadline);
         if let Some(Ok(slot)) = flight.clock.before(until, slot).await {
             return Ok(slot);
@@ -294,14 +292,14 @@ impl Egress {
         if !asked.as_ref().is_err_and(|failure| failure.unsent) {
             flight.depart();
         }
-        asked.map_err(|Failure { code, kind, unsent, reason }| {
-            let outcome = match code {
-                WasiError::TlsCertificateError
-                | WasiError::TlsProtocolError
-                | WasiError::DestinationIpProhibited => Outcome::Hopeless,
+        asked.map_err(|failure| {
+            let is_final = failure.is_final();
+            let Failure { code, kind, unsent, reason } = failure;
+            let outcome = match kind {
+                _ if is_final => Outcome::Hopeless,
                 _ if unsent => Outcome::Unsent,
-                _ if kind == ErrorKind::Protocol => Outcome::Senseless,
-                _ if kind == ErrorKind::Timeout => Outcome::TimedOut,
+                ErrorKind::Protocol => Outcome::Senseless,
+                ErrorKind::Timeout => Outcome::TimedOut,
                 _ => Outcome::Lost,
             };
             Unanswered { code, outcome, kind, reason: format!("{host}: {reason}") }

@@ -274,7 +274,9 @@ fn factory(
 ) -> wasmtime::Result<Factory> {
     let pre = ConnectorPre::new(linker::new(&engine)?.instantiate_pre(component)?)?;
     let slots = Arc::new(Semaphore::new(limits.concurrent_steps.max(1) as usize));
-    Ok(Factory { engine, pre, ticker: engine::Ticker::new(), slots, limits: Arc::clone(limits) })
+    let queue = Semaphore::new(limits.queued_actions.max(1) as usize);
+    let ticker = engine::Ticker::new();
+    Ok(Factory { engine, pre, ticker, slots, queue, limits: Arc::clone(limits) })
 }
 
 fn unexpected(error: &wasmtime::Error) -> Error {

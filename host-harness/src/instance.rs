@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -47,6 +47,8 @@ pub(crate) struct Factory {
     pub(crate) ticker: Ticker,
     /// One for each slot of the engine's pool, which fails when it is full instead of waiting.
     pub(crate) slots: Arc<Semaphore>,
+    /// One for each action that may wait for its first step.
+    pub(crate) queue: Semaphore,
     pub(crate) limits: Arc<Limits>,
 }
 
@@ -70,6 +72,17 @@ pub(crate) struct Instance {
 }
 
 impl Factory {
+    /// A place among the actions that wait for their first step.
+    pub(crate) fn place(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.queue.try_acquire().map_err(|_| {
+            let most = self.limits.queued_actions;
+            let message = format!(
+                "{most} actions wait for their turn already (limits.queued_actions); try again later"
+            );
+            Error { retryable: true, ..Error::new(ErrorKind::Unavailable, message) }
+        })
+    }
+
     pub(crate) async fn instance(
         &self,
         egress: Option<Arc<Egress>>,

@@ -152,8 +152,13 @@ impl<'a> Performance<'a> {
         let limits = &self.factory.limits;
         let egress = &self.connection.egress;
         let log = self.log.clone();
+        let place = match entry {
+            Entry::Start => Some(self.factory.place()?),
+            Entry::Resume(_) | Entry::Cancel(_) => None,
+        };
         let mut instance =
             self.factory.instance(Some(Arc::clone(egress)), &self.flight, log.clone()).await?;
+        drop(place);
         let outcome = self.guest(entry, &mut instance).await;
         let outcome = instance.settle(outcome);
         log.report(self.observer, &egress.credentials.scrubber(), limits.log_line_bytes);

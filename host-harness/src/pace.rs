@@ -43,6 +43,8 @@ pub(crate) struct Pace {
     /// Held by the one caller that waits for its turn, so that turns come in the order of their callers.
     queue: Mutex<()>,
     pub(crate) budget: RetryBudget,
+    /// Caps open exchanges; pools cap idle connections only, each its own.
+    pub(crate) slots: Arc<Semaphore>,
     /// Steps of its actions that run at once: a workspace that hangs leaves the others their share of all steps.
     pub(crate) steps: Arc<Semaphore>,
     /// Whether it ever answered.
@@ -60,12 +62,12 @@ impl Pace {
             Quota::per_second(rate).allow_burst(burst)
         });
         let half = (limits.concurrent_steps / 2) as usize;
-        let steps = half.min(limits.concurrent_requests);
         Self {
             queue: Mutex::new(()),
             limiter: quota.map(|quota| RateLimiter::direct_with_clock(quota, time)),
             budget: RetryBudget::default(),
-            steps: Arc::new(Semaphore::new(steps.max(1))),
+            slots: Arc::new(Semaphore::new(limits.concurrent_requests)),
+            steps: Arc::new(Semaphore::new(half.max(1))),
             proven: AtomicBool::new(false),
             clock: clock.clone(),
         }

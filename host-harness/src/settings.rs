@@ -81,6 +81,8 @@ pub struct Limits {
     pub start: Duration,
     /// Steps that run at once; more wait for their turn. One workspace takes half of them at most.
     pub concurrent_steps: u32,
+    /// Actions that wait for their first step; one more is refused. Those that have begun wait as long as it takes.
+    pub queued_actions: u32,
     /// Size of an action's input.
     pub input_bytes: usize,
     /// Size of an action's whole result.
@@ -97,7 +99,7 @@ pub struct Limits {
     pub requests: u32,
     /// Requests of one action that are open at once; more wait for their turn.
     pub concurrent_action_requests: usize,
-    /// Requests of one connection that are open at once; more wait for their turn.
+    /// Requests to one workspace that are open at once, all its connections together; more wait for their turn.
     pub concurrent_requests: usize,
     /// Requests to one workspace in a second, all its connections together, on average; 0 sets no limit.
     pub requests_per_second: u32,
@@ -172,6 +174,7 @@ impl Default for Limits {
             cpu: Duration::from_secs(10),
             start: Duration::from_secs(2),
             concurrent_steps: 64,
+            queued_actions: 1_000,
             input_bytes: 16 << 20,
             output_bytes: 64 << 20,
             state_bytes: 1 << 20,

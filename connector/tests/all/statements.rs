@@ -202,7 +202,8 @@ fn a_result_that_is_incomplete_or_mixed_up_is_no_success() {
 #[test]
 fn an_answer_that_is_cut_off_is_no_success() {
     let (only, second) = (ONE_CHUNK.trim_end(), SECOND.trim_end());
-    for end in (0..only.len()).filter(|end| only.is_char_boundary(*end)) {
+    // Nothing at all is a look that got lost, and another follows.
+    for end in (1..only.len()).filter(|end| only.is_char_boundary(*end)) {
         let cut = &only[..end];
         let run = run(&json!({}), &[PENDING, cut, cut]);
         assert_eq!(run.error().kind, ErrorKind::Protocol, "after {end} bytes");

@@ -106,7 +106,11 @@ impl Endpoint {
         let away = |why: &str| self.away(&known.line(why));
         let request = self.request(secret, in_body).map_err(|error| away(&error.to_string()))?;
         let answer = self.client.request(request).await;
-        let (parts, body) = answer.map_err(|e| away(&Failure::of(&e).reason))?.into_parts();
+        let unanswered = |failure: Failure| {
+            let retryable = !failure.is_final();
+            Error { retryable, kind: failure.kind, ..away(&failure.reason) }
+        };
+        let (parts, body) = answer.map_err(|e| unanswered(Failure::of(&e)))?.into_parts();
         let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 self.unusable(&format!("it is larger than {LARGEST_ANSWER} bytes"))

@@ -357,3 +357,37 @@ async fn an_end_of_an_outage_is_noticed_at_once() {
     assert_eq!(server.requests().len(), requests + 10);
     assert!(rig.clock.skipped() - skipped <= Duration::from_secs(2));
 }
+
+/// I11: no more actions wait for their first step than the queue has places; the others are told so at once.
+#[tokio::test]
+async fn the_queue_of_actions_is_bounded() {
+    const CALLS: usize = 10_000;
+    let rig = Arc::new(Rig::with(|limits| {
+        limits.queued_actions = 100;
+        limits.requests_per_second = 0;
+    }));
+    let server = Server::start(|_| status(200)).await;
+    let connection = rig.connect(&server.url).await;
+    let calls: Vec<_> = (0..CALLS)
+        .map(|_| {
+            let (rig, connection) = (Arc::clone(&rig), connection.clone());
+            tokio::spawn(async move { rig.post(&connection, "never").await })
+        })
+        .collect();
+    let (mut done, mut refused) = (0, 0);
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(_) => done += 1,
+            Err(error) => {
+                assert_eq!(
+                    (error.kind, error.delivery),
+                    (ErrorKind::Unavailable, Delivery::NotSent)
+                );
+                assert!(error.retryable && error.message.contains("queued_actions"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((done + refused, server.requests().len()), (CALLS, done));
+    assert!(done >= 100 && refused > 0, "{done} done, {refused} refused");
+}

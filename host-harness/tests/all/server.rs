@@ -89,6 +89,8 @@ impl Server {
         let (kept, handler): (_, Arc<Handler>) = (log.clone(), Arc::new(handler));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // Parts are sent as they come, and not once the one before was acknowledged.
+                let _ = stream.set_nodelay(true);
                 kept.connections.fetch_add(1, SeqCst);
                 let (kept, handler, tls) = (kept.clone(), handler.clone(), tls.clone());
                 tokio::spawn(async move {

@@ -205,7 +205,7 @@ impl actions::Guest for Guest {
 
     fn cancel(invocation: Invocation, _: String) -> Result<(), Error> {
         match input(&invocation)["cancelFails"].as_bool() {
-            Some(true) => Err(failed(ErrorKind::Conflict, "it cannot be stopped".into())),
+            Some(true) => Err(failed(ErrorKind::Forbidden, "it cannot be stopped".into())),
             _ => Ok(()),
         }
     }

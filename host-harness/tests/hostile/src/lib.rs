@@ -277,7 +277,8 @@ impl Catalog {
         let sources = image.list(&[[&words[..], &words, &any, &[0; 8]].concat()]);
         let (key, test) = (image.text(&self.key), image.text(&self.connection_test));
         let words = [&key[..], &label, &empty, &empty, &connections, &test].concat();
-        image.put(&[&words[..], &actions, &sources, &[0; 8]].concat())
+        // Neither triggers nor requests that make credentials.
+        image.put(&[&words[..], &actions, &sources, &[0; 16]].concat())
     }
 }
 

@@ -173,14 +173,14 @@ impl Flight {
                     return error;
                 }
                 error.delivery = delivery.unwrap_or(error.delivery);
-                error.message = format!("{} ({reason})", error.message);
+                add(&mut error.message, &reason);
             }
         }
         // An error that is about something else than the last request has nothing to do with its attempts.
         if error.http_status.is_some() || error.is_transport() {
             error.attempts = (attempts > 0).then_some(attempts);
             if let Some(remark) = remark {
-                error.message = format!("{} ({remark})", error.message);
+                add(&mut error.message, &remark);
             }
         }
         error
@@ -188,5 +188,19 @@ impl Flight {
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The longest line that an error's message is meant to be, in characters.
+const LONGEST_MESSAGE: usize = 300;
+
+/// Adds a remark to a message, where there is still room for one that says something.
+fn add(message: &mut String, remark: &str) {
+    let room = LONGEST_MESSAGE.saturating_sub(message.chars().count() + " ()".len());
+    if remark.chars().count() <= room {
+        message.push_str(&format!(" ({remark})"));
+    } else if room > 40 {
+        let start: String = remark.chars().take(room - 1).collect();
+        message.push_str(&format!(" ({start}…)"));
     }
 }

@@ -214,3 +214,37 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     let seconds = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLES: &str = include_str!("../LIMITS.md");
+
+    /// `16 MiB` as a number.
+    fn number(text: &str) -> u64 {
+        let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+        let unit = match unit {
+            "" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            other => panic!("unknown unit {other}"),
+        };
+        number.parse::<u64>().expect("a number") * unit
+    }
+
+    #[test]
+    fn the_documented_limits_are_the_defaults() {
+        let rows = TABLES.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let settings: Vec<String> = rows
+            .map(|(key, rest)| {
+                format!("{key} = {}", number(rest.split(" | ").next().expect("a default")))
+            })
+            .collect();
+        let limits: Limits = toml::from_str(&settings.join("\n")).expect("every key is a limit");
+        let (documented, default) = (format!("{limits:#?}"), format!("{:#?}", Limits::default()));
+        assert_eq!(documented, default);
+        // One line of that text for each field, between the first and the last.
+        assert_eq!(settings.len(), default.lines().count() - 2, "a limit is not documented");
+    }
+}

@@ -24,7 +24,7 @@ const STAGES: [Stage; 8] = [
 ];
 
 /// What is drawn differently in each round: where an answer is cut, how many requests in a row are hit, whether it is waited.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 50;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -105,9 +105,8 @@ fn nowhere() -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// All stages and seeds of one write, and how many they were. `prepare` makes what the input names.
-async fn all(write: &Write, prepare: impl AsyncFn(&Rig) -> Json) -> usize {
-    let mut combinations = 0;
+/// All stages and seeds of one write. `prepare` makes what the input names.
+async fn all(write: &Write, prepare: impl AsyncFn(&Rig) -> Json) {
     for stage in STAGES {
         for seed in 0..SEEDS {
             let workspace = LocalWorkspace::start(options()).unwrap();
@@ -122,10 +121,8 @@ async fn all(write: &Write, prepare: impl AsyncFn(&Rig) -> Json) -> usize {
             let what = format!("{} {stage:?} {seed}: {result:?}", write.action);
             let effects = rig.workspace.effects(write.effect) - before;
             check(write, stage, effects, &result, &what);
-            combinations += 1;
         }
     }
-    combinations
 }
 
 async fn run(
@@ -187,7 +184,7 @@ async fn statements_run_once() {
         let sql = "CREATE TABLE main.sales.once (id BIGINT)";
         rig.json("runSql", json!({ "warehouseId": RUNNING_WAREHOUSE, "sqlStatement": sql })).await
     };
-    assert_eq!(all(&write, prepare).await, 48);
+    all(&write, prepare).await;
 }
 
 /// M1: a command runs at most once.
@@ -204,7 +201,7 @@ async fn commands_run_once() {
         let input = json!({ "clusterId": RUNNING_CLUSTER, "language": "sql" });
         rig.json("createExecutionContext", input).await
     };
-    assert_eq!(all(&write, prepare).await, 48);
+    all(&write, prepare).await;
 }
 
 /// M1, H22: a cluster restarts at most once.
@@ -217,7 +214,7 @@ async fn clusters_restart_once() {
         effect: Effect::ClusterRestart,
         can_be_known: true,
     };
-    assert_eq!(all(&write, async |_: &Rig| Json::Null).await, 48);
+    all(&write, async |_: &Rig| Json::Null).await;
 }
 
 /// M1: what leads to a state leads to it once.
@@ -255,7 +252,7 @@ async fn clusters_and_warehouses_change_once() {
     ] {
         let write =
             Write { action, input: |thing, _| thing.clone(), path, effect, can_be_known: true };
-        assert_eq!(all(&write, async |_: &Rig| json!({ id: value })).await, 48);
+        all(&write, async |_: &Rig| json!({ id: value })).await;
     }
 }
 
@@ -275,13 +272,13 @@ async fn runs_with_a_token_begin_once() {
         let job = rig.json("rawRequest", job).await["job_id"].clone();
         retried("/2.2/jobs/run-now", json!({ "job_id": job, "idempotency_token": "t-1" }))
     };
-    assert_eq!(all(&run_now, prepare).await, 48);
+    all(&run_now, prepare).await;
     let submit = Write { path: "/api/2.2/jobs/runs/submit", ..run_now };
     let prepare = async |_: &Rig| {
         let task = json!({ "task_key": "a", "sql_task": {} });
         retried("/2.2/jobs/runs/submit", json!({ "tasks": [task], "idempotency_token": "t-2" }))
     };
-    assert_eq!(all(&submit, prepare).await, 48);
+    all(&submit, prepare).await;
 }
 
 /// M1: runs without a token are sent once, since Raw Request repeats nothing that it was not told to.
@@ -297,7 +294,7 @@ async fn runs_without_a_token_are_sent_once() {
         effect: Effect::Run,
         can_be_known: false,
     };
-    assert_eq!(all(&write, async |_: &Rig| Json::Null).await, 48);
+    all(&write, async |_: &Rig| Json::Null).await;
 }
 
 /// H23: a context whose answer was lost is made once more at the most, and its author is told of the first one.

@@ -108,13 +108,6 @@ const ALL: &[(Source, &[Goal])] = &[
                 "1",
                 "databricks-sdk-py: 1, the Airflow provider: 74 of 100",
             ),
-            ("M9", "calls that fail while a secret is rotated", "0", "none known"),
-            (
-                "M10",
-                "polls that fail in a day with tokens of an hour",
-                "0",
-                "the official command line fails after an hour",
-            ),
             (
                 "M24",
                 "time to the first useful error",
@@ -122,6 +115,19 @@ const ALL: &[(Source, &[Goal])] = &[
                 "databricks-sql-python: 10 minutes on a wrong token",
             ),
         ],
+    ),
+    (
+        Source::Tests(&["C18"]),
+        &[("M9", "calls that fail while a secret is rotated", "0", "none known")],
+    ),
+    (
+        Source::Tests(&["C4", "C5"]),
+        &[(
+            "M10",
+            "polls that fail in a day with tokens of an hour",
+            "0",
+            "the official command line fails after an hour",
+        )],
     ),
     (
         Source::Benchmark("bombs"),
@@ -134,20 +140,25 @@ const ALL: &[(Source, &[Goal])] = &[
     ),
     (
         Source::Benchmark("hostile"),
-        &[
-            (
-                "M12",
-                "a loop without end is stopped, and its neighbours",
-                "0.5 s after the limit, at most 2 times slower",
-                "none: nothing isolates an action",
-            ),
-            (
-                "M23",
-                "hostile components in the tests",
-                "at least 30",
-                "Spin and Wassette: unit tests of their policies",
-            ),
-        ],
+        &[(
+            "M12",
+            "a loop without end is stopped, and its neighbours",
+            "0.5 s after the limit, at most 2 times slower",
+            "none: nothing isolates an action",
+        )],
+    ),
+    (
+        Source::Tests(&[
+            "E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13",
+            "E14", "E15", "E16", "E17", "E18", "E20", "F3", "F4", "F5", "F6", "F7", "F8", "F9",
+            "F10", "F11", "F12",
+        ]),
+        &[(
+            "M23",
+            "hostile components in the tests",
+            "at least 30",
+            "Spin and Wassette: unit tests of their policies",
+        )],
     ),
     (
         Source::Tests(&["E5", "E8", "E20", "F3", "G7", "G16"]),

@@ -47,7 +47,7 @@ const ALL: &[(Source, &[Goal])] = &[
         )],
     ),
     (
-        Source::Tests(&["C1", "D19", "J1", "J2", "J3", "J4", "J5", "J6", "J8", "J10", "J11"]),
+        Source::Tests(&["C1", "D19", "J1", "J2", "J3", "J4", "J5", "J6", "J10", "J11"]),
         &[(
             "M4",
             "credentials found in any output, in any encoding",

@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::client::{Client, Failure};
+use crate::description::RetryClass;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::exchange;
 use crate::flight::Flight;
@@ -134,11 +135,7 @@ impl Egress {
             let limit = self.body_limit(&head.headers);
             Payload::take(body, limit).await.inspect_err(|error| {
                 if matches!(error, WasiError::HttpRequestBodySize(_)) {
-                    flight.explain(
-                        ErrorKind::TooLarge,
-                        format!("its body exceeds {limit} bytes"),
-                        None,
-                    );
+                    flight.explain(ErrorKind::TooLarge, format!("its body exceeds {limit} bytes"));
                 }
             })?
         };
@@ -157,7 +154,7 @@ impl Egress {
     /// Attempts a request until there is an outcome to go by.
     async fn persist(&self, outgoing: &Outgoing, flight: &Flight) -> Result<Answered, WasiError> {
         let began = flight.clock.now();
-        let (mut retries, mut spent, mut may_have_arrived) = (0, 0, false);
+        let (mut retries, mut spent) = (0, 0);
         loop {
             self.turn(outgoing, flight).await?;
             let attempt = self.attempt(outgoing, flight).await?;
@@ -179,10 +176,12 @@ impl Egress {
                 .and_then(|wait| Some((wait, self.pace.budget.take(outcome)?)));
             let Some((wait, cost)) = cost else {
                 flight.attempted(retries + 1, flight.clock.now() - began, decision);
-                return attempt.map_err(|failed| give_up(flight, failed, may_have_arrived));
+                return attempt.map_err(|failed| give_up(flight, failed));
             };
-            may_have_arrived |=
-                !matches!(outcome, Outcome::Unsent | Outcome::Answered { status: 429, .. });
+            let undone = matches!(outcome, Outcome::Unsent | Outcome::Answered { status: 429, .. });
+            if !undone && outgoing.admission.retry != RetryClass::Safe {
+                flight.may_have_arrived();
+            }
             retries += 1;
             spent += cost;
             // The answer and its slot go before the wait.
@@ -253,7 +252,7 @@ impl Egress {
             return Ok(());
         }
         let reason = format!("its URL and headers exceed {limit} bytes");
-        flight.explain(ErrorKind::TooLarge, reason, None);
+        flight.explain(ErrorKind::TooLarge, reason);
         Err(WasiError::HttpRequestHeaderSectionSize(u32::try_from(limit).ok()))
     }
 
@@ -265,7 +264,7 @@ impl Egress {
         }
         let (most, wait) = (self.limits.concurrent_requests, self.limits.slot.as_secs_f32());
         let reason = format!("all {most} requests that may be open at once were busy for {wait} s");
-        flight.explain(ErrorKind::Unavailable, reason, Some(Delivery::NotSent));
+        flight.explain(ErrorKind::Unavailable, reason);
         Err(WasiError::ConnectionLimitReached)
     }
 
@@ -316,7 +315,7 @@ impl Egress {
     ) -> Result<Response<Answer>, WasiError> {
         let limit = self.limits.response_bytes;
         if answer.body().size_hint().lower() > limit {
-            flight.explain(ErrorKind::TooLarge, too_large(limit), None);
+            flight.explain(ErrorKind::TooLarge, too_large(limit));
             return Err(WasiError::HttpResponseBodySize(Some(limit)));
         }
         let between_bytes = options.between_bytes_timeout.unwrap_or(self.limits.between_bytes);
@@ -358,14 +357,13 @@ fn outcome(attempt: &Attempt) -> Outcome {
     }
 }
 
-/// The guest hears of the last attempt; when an earlier one may have arrived, the last one's verdict is not the request's.
-fn give_up(flight: &Flight, failed: Unanswered, may_have_arrived: bool) -> WasiError {
-    if matches!(failed.outcome, Outcome::Hopeless) && !may_have_arrived {
+/// What became of the last attempt, for the guest in its own words and for the caller in more.
+fn give_up(flight: &Flight, failed: Unanswered) -> WasiError {
+    if failed.outcome == Outcome::Hopeless {
         flight.refuse(Error::new(failed.kind, failed.reason));
-        return failed.code;
+    } else {
+        flight.explain(failed.kind, failed.reason);
     }
-    let delivery = may_have_arrived.then_some(Delivery::Unknown);
-    flight.explain(failed.kind, failed.reason, delivery);
     failed.code
 }
 

@@ -44,6 +44,7 @@ pub(crate) struct Flight {
 #[derive(Debug, Default)]
 struct Notes {
     finding: Option<Finding>,
+    may_have_arrived: bool,
     attempts: u32,
     /// What to add to an error's message: how often it was tried, or why not again.
     remark: Option<String>,
@@ -55,7 +56,7 @@ enum Finding {
     /// The request was never made, for this reason: whatever the guest makes of it, this is the error.
     Verdict(Box<Error>),
     /// What became of a request without a whole answer, in more detail than guests hear of.
-    Reason(ErrorKind, String, Option<Delivery>),
+    Reason(ErrorKind, String),
 }
 
 impl Flight {
@@ -123,9 +124,14 @@ impl Flight {
         self.notes().finding = Some(Finding::Verdict(Box::new(error)));
     }
 
-    /// Notes why the last request got no whole answer, and how far it got where the guest cannot know.
-    pub(crate) fn explain(&self, kind: ErrorKind, reason: String, delivery: Option<Delivery>) {
-        self.notes().finding.get_or_insert(Finding::Reason(kind, reason, delivery));
+    /// Notes why the last request got no whole answer.
+    pub(crate) fn explain(&self, kind: ErrorKind, reason: String) {
+        self.notes().finding.get_or_insert(Finding::Reason(kind, reason));
+    }
+
+    /// Notes that an attempt at the last request may have changed something, whatever the later ones end with.
+    pub(crate) fn may_have_arrived(&self) {
+        self.notes().may_have_arrived = true;
     }
 
     /// Notes how often the last request was attempted, and why not again.
@@ -150,7 +156,12 @@ impl Flight {
 
     /// The guest's error with what the host knows better.
     pub(crate) fn complete(&self, mut error: Error) -> Error {
-        let Notes { finding, attempts, remark } = std::mem::take(&mut *self.notes());
+        let Notes { finding, may_have_arrived, attempts, remark } =
+            std::mem::take(&mut *self.notes());
+        // The guest hears of the last attempt alone.
+        if may_have_arrived && error.delivery != Delivery::Applied {
+            error.delivery = Delivery::Unknown;
+        }
         match finding {
             None => {}
             Some(Finding::Verdict(mut verdict)) => {
@@ -160,7 +171,7 @@ impl Flight {
                 verdict.handle = error.handle.take();
                 return *verdict;
             }
-            Some(Finding::Reason(kind, reason, delivery)) => {
+            Some(Finding::Reason(kind, reason)) => {
                 let vague = [
                     ErrorKind::Unavailable,
                     ErrorKind::Timeout,
@@ -172,7 +183,6 @@ impl Flight {
                 } else if error.kind != ErrorKind::OutcomeUnknown {
                     return error;
                 }
-                error.delivery = delivery.unwrap_or(error.delivery);
                 add(&mut error.message, &reason);
             }
         }

@@ -146,14 +146,14 @@ impl Answer {
     }
 
     fn slow(&self, reason: String) -> WasiError {
-        self.flight.explain(ErrorKind::Timeout, reason, None);
+        self.flight.explain(ErrorKind::Timeout, reason);
         WasiError::ConnectionReadTimeout
     }
 
     fn count(&mut self, more: u64) -> Result<(), WasiError> {
         self.received += more;
         if self.received > self.limit {
-            self.flight.explain(ErrorKind::TooLarge, too_large(self.limit), None);
+            self.flight.explain(ErrorKind::TooLarge, too_large(self.limit));
             return Err(WasiError::HttpResponseBodySize(Some(self.limit)));
         }
         self.flight.count_received(more)
@@ -174,7 +174,7 @@ impl Answer {
             };
             (WasiError::HttpResponseIncomplete, why)
         };
-        self.flight.explain(ErrorKind::Protocol, why, None);
+        self.flight.explain(ErrorKind::Protocol, why);
         code
     }
 

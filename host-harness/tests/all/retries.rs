@@ -239,6 +239,21 @@ async fn an_earlier_attempt_that_may_have_arrived_counts() {
     assert_eq!((error.delivery, error.attempts), (Delivery::Unknown, Some(2)));
 }
 
+/// The same when there is no time for another turn.
+#[tokio::test]
+async fn an_attempt_that_may_have_arrived_counts_without_another_one() {
+    let rig = Rig::with(|limits| {
+        limits.requests_per_second = 1;
+        limits.request_burst = 1;
+        limits.action = Duration::from_millis(900);
+    });
+    let server = Server::start(|_| Reply::raw(&[], Then::Close)).await;
+    let connection = rig.connect(&server.url).await;
+    let error = rig.post(&connection, "convergent").await.unwrap_err();
+    assert_eq!((error.kind, error.delivery), (ErrorKind::RateLimited, Delivery::Unknown));
+    assert_eq!(server.requests().len(), 1);
+}
+
 /// K1: a service that fails everything sees a tenth more requests than there are calls.
 #[tokio::test]
 async fn an_outage_is_not_made_worse() {

@@ -104,9 +104,12 @@ fn token_requests(server: &Server) -> Vec<Received> {
 
 /// Waits until something holds that work elsewhere brings about.
 async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it comes about");
 }
 
 /// C9: however many callers need a token, one request is made for it; and one again when it has ended.

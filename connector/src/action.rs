@@ -105,7 +105,12 @@ pub enum Output {
 /// How a step of an action ended. `S` is the action's own state between steps.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step<S> {
-    Done { output: Output, truncated: bool },
+    Done {
+        output: Output,
+        truncated: bool,
+        /// What there is to say of the result where it has no place for it; a JSON object.
+        summary: Option<Value>,
+    },
     Waiting(Waiting<S>),
 }
 
@@ -132,7 +137,7 @@ impl<S> Step<S> {
 
     /// Done, with JSON text that stays as it is.
     pub fn json(text: String) -> Self {
-        Self::Done { output: Output::Json(text), truncated: false }
+        Self::Done { output: Output::Json(text), truncated: false, summary: None }
     }
 }
 
@@ -157,6 +162,16 @@ pub trait Action: DeserializeOwned + JsonSchema + 'static {
     /// Takes the next step.
     fn resume(self, _api: &Api<'_>, _state: Self::State) -> Result<Step<Self::State>, Error> {
         Err(Error::internal("this action has one step and cannot be resumed"))
+    }
+
+    /// Takes up what a host left that died after a fragile request; see `recover` of the contract. By itself it sends nothing
+    /// and says that nobody knows.
+    fn recover(
+        self,
+        _api: &Api<'_>,
+        _state: Option<Self::State>,
+    ) -> Result<Step<Self::State>, Error> {
+        Err(Error::interrupted())
     }
 
     /// Asks for the remote work to stop; see `cancel` of the contract.
@@ -196,6 +211,7 @@ pub struct Entry {
     pub example: fn() -> Example,
     pub start: fn(&Api<'_>, &Fields) -> Result<Step<Value>, Error>,
     pub resume: fn(&Api<'_>, &Fields, &Value) -> Result<Step<Value>, Error>,
+    pub recover: fn(&Api<'_>, &Fields, Option<&Value>) -> Result<Step<Value>, Error>,
     pub cancel: fn(&Api<'_>, &Fields, &Value) -> Result<(), Error>,
 }
 
@@ -219,6 +235,7 @@ impl Entry {
             example: A::example,
             start: dispatch::start_typed::<A>,
             resume: dispatch::resume_typed::<A>,
+            recover: dispatch::recover_typed::<A>,
             cancel: dispatch::cancel_typed::<A>,
         }
     }

@@ -86,6 +86,14 @@ pub(crate) fn resume_typed<A: Action>(
     erase(read::<A>(input)?.resume(api, read_state::<A>(state)?)?)
 }
 
+pub(crate) fn recover_typed<A: Action>(
+    api: &Api<'_>,
+    input: &Fields,
+    state: Option<&Value>,
+) -> Result<Step<Value>, Error> {
+    erase(read::<A>(input)?.recover(api, state.map(read_state::<A>).transpose()?)?)
+}
+
 pub(crate) fn cancel_typed<A: Action>(
     api: &Api<'_>,
     input: &Fields,
@@ -123,7 +131,7 @@ fn read_state<A: Action>(state: &Value) -> Result<A::State, Error> {
 
 fn erase<S: serde::Serialize>(step: Step<S>) -> Result<Step<Value>, Error> {
     Ok(match step {
-        Step::Done { output, truncated } => Step::Done { output, truncated },
+        Step::Done { output, truncated, summary } => Step::Done { output, truncated, summary },
         Step::Waiting(Waiting { state, handle, poll_after_ms, progress, emitted }) => {
             let state = serde_json::to_value(state)
                 .map_err(|e| Error::internal(format!("the state cannot be kept: {e}")))?;

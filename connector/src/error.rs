@@ -115,6 +115,16 @@ impl Error {
         error
     }
 
+    /// The host stopped after a request that may have been carried out, and nothing here tells whether it was.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(
+            ErrorKind::OutcomeUnknown,
+            Delivery::Unknown,
+            "the harness stopped in the middle of a request that may have been carried out; look in Databricks before you \
+             run the action again",
+        )
+    }
+
     /// A mistake in the connector itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, Delivery::NotSent, message)

@@ -155,6 +155,16 @@ pub fn resume(
     with_api(transport, invocation, |entry, api, input| (entry.resume)(api, input, &state))
 }
 
+/// Takes up an action whose host died after a request that is not safe to repeat; see `recover` of the contract.
+pub fn recover(
+    transport: &dyn Transport,
+    invocation: &Invocation,
+    state: Option<&str>,
+) -> Result<Step<Value>, Error> {
+    let state = state.map(dispatch::state).transpose()?;
+    with_api(transport, invocation, |entry, api, input| (entry.recover)(api, input, state.as_ref()))
+}
+
 /// Asks for the remote work of an action to stop, and succeeds when it has; while it has not, the error is retryable.
 pub fn cancel(
     transport: &dyn Transport,

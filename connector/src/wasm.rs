@@ -39,6 +39,13 @@ impl actions::Guest for Component {
         Ok(crate::resume(&WasiHttp, &invocation.into(), &state)?.into())
     }
 
+    fn recover(
+        invocation: actions::Invocation,
+        state: Option<types::Json>,
+    ) -> Result<types::Step, types::Error> {
+        Ok(crate::recover(&WasiHttp, &invocation.into(), state.as_deref())?.into())
+    }
+
     fn cancel(invocation: actions::Invocation, state: types::Json) -> Result<(), types::Error> {
         Ok(crate::cancel(&WasiHttp, &invocation.into(), &state)?)
     }

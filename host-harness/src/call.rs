@@ -26,6 +26,8 @@ pub struct Output {
     pub content_type: String,
     /// True when the service or a limit cut the result.
     pub truncated: bool,
+    /// What the connector tells of the result where that has no place for it: `row_count`, `truncated_by` and more.
+    pub summary: Option<serde_json::Value>,
 }
 
 /// A result's content.

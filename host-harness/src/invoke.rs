@@ -89,6 +89,9 @@ impl<'a> Performance<'a> {
         outcome.map_err(|error| scrubber.error(error)).map(|mut output| {
             output.value = scrubber.value(output.value);
             output.content_type = scrubber.line(&output.content_type);
+            if let Some(summary) = &mut output.summary {
+                scrubber.json(summary);
+            }
             output
         })
     }
@@ -240,10 +243,11 @@ impl<'a> Performance<'a> {
     }
 
     fn finish(mut self, output: types::Output) -> Result<Output, Error> {
-        let types::Output { value, content_type, truncated } = output;
+        let types::Output { value, content_type, truncated, summary } = output;
+        let summary = summary.as_deref().map(lenient);
         let value = Value::from(value);
         if self.emitted.is_empty() {
-            return Ok(Output { value, content_type, truncated });
+            return Ok(Output { value, content_type, truncated, summary });
         }
         self.emit(value.as_bytes().to_vec())?;
         let whole = std::mem::take(&mut self.emitted);
@@ -258,7 +262,7 @@ impl<'a> Performance<'a> {
             Value::Text(_) => Value::Text(text(whole)?),
             Value::Binary(_) => Value::Binary(whole),
         };
-        Ok(Output { value, content_type, truncated })
+        Ok(Output { value, content_type, truncated, summary })
     }
 
     /// The time left until the deadline.
@@ -323,5 +327,5 @@ impl<'a> Performance<'a> {
 
 fn nothing() -> types::Output {
     let value = types::Value::Json("null".to_owned());
-    types::Output { value, content_type: String::new(), truncated: false }
+    types::Output { value, content_type: String::new(), truncated: false, summary: None }
 }

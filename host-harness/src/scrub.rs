@@ -139,7 +139,7 @@ impl Scrubber {
         }
     }
 
-    fn json(&self, value: &mut Value) {
+    pub(crate) fn json(&self, value: &mut Value) {
         match value {
             Value::String(text) => *text = self.text(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),

@@ -225,7 +225,7 @@ impl RawRequest {
         let error = match api.send(&request) {
             Ok(response) if response.is_success() => {
                 let output = answer::output(response, response_type, full)?;
-                return Ok(Step::Done { output, truncated: false });
+                return Ok(Step::Done { output, truncated: false, summary: None });
             }
             Ok(response) => api_error::read(&request, &response),
             Err(error) => error,

@@ -318,7 +318,7 @@ impl RunSql {
     ) -> Result<Step<Submitted>, Error> {
         if reading.next_chunk().is_none() {
             let truncated = reading.finish(self.result_format, self.row_limit, &mut out)?;
-            return Ok(Step::Done { output: Output::Json(out), truncated });
+            return Ok(Step::Done { output: Output::Json(out), truncated, summary: None });
         }
         Ok(Step::Waiting(Waiting {
             handle: handle(&statement_id),

@@ -25,9 +25,10 @@ impl From<actions::Invocation> for Invocation {
 impl From<Step<serde_json::Value>> for types::Step {
     fn from(step: Step<serde_json::Value>) -> Self {
         match step {
-            Step::Done { output, truncated } => {
+            Step::Done { output, truncated, summary } => {
                 let (value, content_type) = value(output);
-                Self::Done(types::Output { value, content_type, truncated })
+                let summary = summary.map(|summary| summary.to_string());
+                Self::Done(types::Output { value, content_type, truncated, summary })
             }
             Step::Waiting(Waiting { state, handle, poll_after_ms, progress, emitted }) => {
                 Self::Waiting(types::Waiting {

@@ -84,7 +84,7 @@ pub(crate) fn follow(transport: &dyn Transport, action: &str, input: &Value) -> 
                 waits.push(waiting);
                 step = connector::resume(transport, &invocation, &state);
             }
-            Ok(Step::Done { output: Output::Json(last), truncated: cut }) => {
+            Ok(Step::Done { output: Output::Json(last), truncated: cut, .. }) => {
                 whole.extend(last.into_bytes());
                 truncated = cut;
                 break Ok(String::from_utf8(whole).unwrap());

@@ -49,7 +49,7 @@ fn refused(input: &Value) -> Error {
 
 fn output(answer: Response, input: &Value) -> Result<Output, Error> {
     match start(&Canned::new([answer]), input)? {
-        Step::Done { output, truncated: false } => Ok(output),
+        Step::Done { output, truncated: false, .. } => Ok(output),
         other => panic!("{other:?}"),
     }
 }

@@ -203,6 +203,11 @@ impl actions::Guest for Guest {
         done(if invocation.action == "emit" { "]".into() } else { state })
     }
 
+    fn recover(invocation: Invocation, _: Option<String>) -> Result<Step, Error> {
+        let why = format!("nobody knows what became of {}", invocation.id);
+        Err(failed(ErrorKind::OutcomeUnknown, why))
+    }
+
     fn cancel(invocation: Invocation, _: String) -> Result<(), Error> {
         match input(&invocation)["cancelFails"].as_bool() {
             Some(true) => Err(failed(ErrorKind::Forbidden, "it cannot be stopped".into())),
@@ -361,6 +366,7 @@ fn dump(input: &Json) -> Result<Step, Error> {
         value: Value::Binary(dumped),
         content_type: "application/octet-stream".into(),
         truncated: false,
+        summary: None,
     }))
 }
 
@@ -422,6 +428,7 @@ fn done(json: String) -> Result<Step, Error> {
         value: Value::Json(json),
         content_type: "application/json".into(),
         truncated: false,
+        summary: None,
     }))
 }
 

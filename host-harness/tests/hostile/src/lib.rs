@@ -211,7 +211,7 @@ impl Guest {
     /// `result<step, error>` with a finished output.
     fn write_output(&self, image: &mut Image) -> usize {
         let (value, media_type) = (image.bytes_at(&self.output), image.text("application/json"));
-        image.put(&[vec![0; 16], value, media_type, vec![0; 4]].concat())
+        image.put(&[vec![0; 16], value, media_type, vec![0; 16]].concat())
     }
 
     /// `result<step, error>` with work that goes on.

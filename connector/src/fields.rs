@@ -98,3 +98,18 @@ impl Default for TimeoutSeconds {
         Self(1_200)
     }
 }
+
+/// # On timeout
+///
+/// What becomes of the work when the time is up: it goes on in Databricks, or it is cancelled. The action fails either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("x-group" = "Waiting", "x-advanced" = true))]
+#[allow(dead_code, reason = "the actions that wait take it up each in a change of its own")]
+pub(crate) enum OnTimeout {
+    /// # Continue
+    #[default]
+    Continue,
+    /// # Cancel
+    Cancel,
+}

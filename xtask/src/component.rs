@@ -12,6 +12,8 @@ use crate::{cargo, remap, root, run, target_dir};
 pub const TARGET: &str = "wasm32-wasip2";
 const BUILD: &[&str] =
     &["build", "--locked", "--package", "connector", "--target", TARGET, "--profile", "component"];
+/// The linker leaves five bytes for each address and index otherwise, of which it needs two or three: a twelfth of all.
+const SHORT_NUMBERS: &str = "-Clink-arg=--compress-relocations";
 
 /// Builds the component and answers with its path. Says nothing but warnings and errors when `quiet`.
 pub fn build(quiet: bool) -> Result<PathBuf> {
@@ -44,7 +46,7 @@ pub fn build_beside(native: &[&str]) -> Result<()> {
 ///
 /// The flags are the component's own: with `--target`, cargo gives them to nothing that runs on the host.
 pub fn command(cargo: &dyn Fn() -> Command, tree: &Path, target: &Path) -> Result<Command> {
-    let flags = remap::flags(&mut cargo(), tree, target)?;
+    let flags = [&remap::flags(&mut cargo(), tree, target)?, SHORT_NUMBERS].join("\u{1f}");
     let mut command = cargo();
     command
         .args(BUILD)

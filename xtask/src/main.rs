@@ -6,6 +6,7 @@
 
 mod deny;
 mod goals;
+mod mutants;
 mod python;
 mod reproduce;
 mod resolved;
@@ -52,6 +53,8 @@ enum Chore {
     },
     /// Show the register of faults: what goes wrong, and where the answer to it is proven.
     Faults,
+    /// Make mistakes in the host's policy, one at a time, and count how many the tests find (some 20 minutes).
+    Mutants,
     /// Measure what we want to be best at, each beside the best rival's figure.
     Goals,
 }
@@ -79,6 +82,7 @@ fn main() -> Result<()> {
         Chore::Deny => deny::check()?,
         Chore::Audit { known } => deny::audit(known)?,
         Chore::Faults => faults()?,
+        Chore::Mutants => eprintln!("{}", mutants::measure()?),
         Chore::Goals => goals::show()?,
     }
     eprintln!("done in {:.1} s", started.elapsed().as_secs_f64());

@@ -1,7 +1,6 @@
 //! From a key and JSON to a run of an action: finds the entry, takes the common inputs, cleans and reads the rest. Not here:
 //! what an action does (`actions/`).
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -10,7 +9,7 @@ use crate::actions::ACTIONS;
 use crate::api::Api;
 use crate::clean::{self, Misfit};
 use crate::error::Error;
-use crate::{near, twins};
+use crate::{near, twins, value_reader};
 
 /// The key of the common input that asks for a log of the requests.
 pub(crate) const DEBUG: &str = "debug";
@@ -104,7 +103,7 @@ pub(crate) fn cancel_typed<A: Action>(
 
 /// Reads cleaned fields. What is wrong by now is what a field's own type refuses, in its own words.
 pub(crate) fn read<T: DeserializeOwned>(fields: &Fields) -> Result<T, Error> {
-    let read = |fields: &Fields| T::deserialize(fields);
+    let read = |fields: &Fields| value_reader::object::<T>(fields);
     read(fields).map_err(|why| refusal(fields, &why, &|fields| read(fields).err()))
 }
 
@@ -125,7 +124,7 @@ fn refusal(
 }
 
 fn read_state<A: Action>(state: &Value) -> Result<A::State, Error> {
-    A::State::deserialize(state)
+    value_reader::value(state)
         .map_err(|e| Error::internal(format!("the state is not of this action: {e}")))
 }
 

@@ -42,6 +42,7 @@ mod near;
 #[cfg(not(target_family = "wasm"))]
 mod schema;
 mod twins;
+mod value_reader;
 mod views;
 
 mod connections;

@@ -192,6 +192,15 @@ pub struct Example {
     pub output: Value,
 }
 
+/// What is asked of an action, with the state that it left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Turn<'a> {
+    Start,
+    Resume(&'a Value),
+    Recover(Option<&'a Value>),
+    Cancel(&'a Value),
+}
+
 /// The fields of an input.
 pub type Fields = Map<String, Value>;
 
@@ -209,10 +218,8 @@ pub struct Entry {
     pub shown: View,
     #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
-    pub start: fn(&Api<'_>, &Fields) -> Result<Step<Value>, Error>,
-    pub resume: fn(&Api<'_>, &Fields, &Value) -> Result<Step<Value>, Error>,
-    pub recover: fn(&Api<'_>, &Fields, Option<&Value>) -> Result<Step<Value>, Error>,
-    pub cancel: fn(&Api<'_>, &Fields, &Value) -> Result<(), Error>,
+    /// Takes a turn; after a cancellation there is no step.
+    pub(crate) take: fn(&Api<'_>, &Fields, Turn<'_>) -> Result<Option<Step<Value>>, Error>,
 }
 
 impl Entry {
@@ -233,10 +240,7 @@ impl Entry {
             shown,
             #[cfg(not(target_family = "wasm"))]
             example: A::example,
-            start: dispatch::start_typed::<A>,
-            resume: dispatch::resume_typed::<A>,
-            recover: dispatch::recover_typed::<A>,
-            cancel: dispatch::cancel_typed::<A>,
+            take: dispatch::take::<A>,
         }
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::action::Endpoint;
 use crate::api::Api;
 use crate::error::Error;
+use crate::letter_case::lower;
 use crate::near;
 
 /// One line of a drop-down.
@@ -95,14 +96,14 @@ pub(crate) fn find(
         let shown: String = source.chars().take(60).collect();
         return Err(Error::input("", format!("there is no choice source {shown:?}{hint}")));
     };
-    let search = search.unwrap_or_default().trim().to_lowercase();
+    let search = lower(search.unwrap_or_default().trim());
     let mut token = page_token.filter(|token| !token.is_empty()).map(str::to_owned);
     let mut page = Page::default();
     for _ in 0..MOST_PAGES {
         page = found.page(api, token.as_deref())?;
         page.choices.retain(|choice| {
-            choice.label.to_lowercase().contains(&search)
-                || choice.value.as_str().is_some_and(|id| id.to_lowercase().contains(&search))
+            lower(&choice.label).contains(&search)
+                || choice.value.as_str().is_some_and(|id| lower(id).contains(&search))
         });
         if !page.choices.is_empty() || page.next.is_none() || page.next == token {
             break;

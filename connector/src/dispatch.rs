@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::action::{Action, Entry, Fields, Step, Waiting};
+use crate::action::{Action, Entry, Fields, Step, Turn, Waiting};
 use crate::actions::ACTIONS;
 use crate::api::Api;
 use crate::clean::{self, Misfit};
@@ -73,32 +73,20 @@ fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-pub(crate) fn start_typed<A: Action>(api: &Api<'_>, input: &Fields) -> Result<Step<Value>, Error> {
-    erase(read::<A>(input)?.start(api)?)
-}
-
-pub(crate) fn resume_typed<A: Action>(
+/// One function for all turns, since the component has it once for each action.
+pub(crate) fn take<A: Action>(
     api: &Api<'_>,
     input: &Fields,
-    state: &Value,
-) -> Result<Step<Value>, Error> {
-    erase(read::<A>(input)?.resume(api, read_state::<A>(state)?)?)
-}
-
-pub(crate) fn recover_typed<A: Action>(
-    api: &Api<'_>,
-    input: &Fields,
-    state: Option<&Value>,
-) -> Result<Step<Value>, Error> {
-    erase(read::<A>(input)?.recover(api, state.map(read_state::<A>).transpose()?)?)
-}
-
-pub(crate) fn cancel_typed<A: Action>(
-    api: &Api<'_>,
-    input: &Fields,
-    state: &Value,
-) -> Result<(), Error> {
-    read::<A>(input)?.cancel(api, read_state::<A>(state)?)
+    turn: Turn<'_>,
+) -> Result<Option<Step<Value>>, Error> {
+    let action = read::<A>(input)?;
+    let step = match turn {
+        Turn::Start => action.start(api)?,
+        Turn::Resume(state) => action.resume(api, read_state(state)?)?,
+        Turn::Recover(state) => action.recover(api, state.map(read_state).transpose()?)?,
+        Turn::Cancel(state) => return action.cancel(api, read_state(state)?).map(|()| None),
+    };
+    erase(step).map(Some)
 }
 
 /// Reads cleaned fields. What is wrong by now is what a field's own type refuses, in its own words.
@@ -123,7 +111,7 @@ fn refusal(
     Error::input(culprit.map_or("", String::as_str), why)
 }
 
-fn read_state<A: Action>(state: &Value) -> Result<A::State, Error> {
+fn read_state<S: DeserializeOwned>(state: &Value) -> Result<S, Error> {
     value_reader::value(state)
         .map_err(|e| Error::internal(format!("the state is not of this action: {e}")))
 }

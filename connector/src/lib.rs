@@ -60,6 +60,7 @@ mod url;
 
 mod fields;
 mod history;
+mod letter_case;
 mod lifecycle;
 mod multipart;
 mod outputs;
@@ -92,7 +93,7 @@ use std::convert::Infallible;
 
 use serde_json::Value;
 
-use crate::action::{Entry, Fields, Step};
+use crate::action::{Entry, Step, Turn};
 use crate::api::Api;
 use crate::error::Error;
 use crate::http::Transport;
@@ -143,7 +144,7 @@ pub fn check_connection(connection: &Connection) -> Result<Resolved, Error> {
 
 /// Takes the first step of an action.
 pub fn start(transport: &dyn Transport, invocation: &Invocation) -> Result<Step<Value>, Error> {
-    with_api(transport, invocation, |entry, api, input| (entry.start)(api, input))
+    step(transport, invocation, Turn::Start)
 }
 
 /// Takes the next step of what a step left waiting; `state` is the JSON text of what that one gave.
@@ -153,7 +154,7 @@ pub fn resume(
     state: &str,
 ) -> Result<Step<Value>, Error> {
     let state = dispatch::state(state)?;
-    with_api(transport, invocation, |entry, api, input| (entry.resume)(api, input, &state))
+    step(transport, invocation, Turn::Resume(&state))
 }
 
 /// Takes up an action whose host died after a request that is not safe to repeat; see `recover` of the contract.
@@ -163,7 +164,7 @@ pub fn recover(
     state: Option<&str>,
 ) -> Result<Step<Value>, Error> {
     let state = state.map(dispatch::state).transpose()?;
-    with_api(transport, invocation, |entry, api, input| (entry.recover)(api, input, state.as_ref()))
+    step(transport, invocation, Turn::Recover(state.as_ref()))
 }
 
 /// Asks for the remote work of an action to stop, and succeeds when it has; while it has not, the error is retryable.
@@ -173,23 +174,32 @@ pub fn cancel(
     state: &str,
 ) -> Result<(), Error> {
     let state = dispatch::state(state)?;
-    with_api(transport, invocation, |entry, api, input| (entry.cancel)(api, input, &state))
+    take(transport, invocation, Turn::Cancel(&state)).map(drop)
 }
 
-fn with_api<T>(
+fn step(
     transport: &dyn Transport,
     invocation: &Invocation,
-    run: impl FnOnce(&Entry, &Api<'_>, &Fields) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let run = || {
+    turn: Turn<'_>,
+) -> Result<Step<Value>, Error> {
+    let step = take(transport, invocation, turn)?;
+    step.ok_or_else(|| Error::internal("the turn led to no step"))
+}
+
+fn take(
+    transport: &dyn Transport,
+    invocation: &Invocation,
+    turn: Turn<'_>,
+) -> Result<Option<Step<Value>>, Error> {
+    let take = || {
         let entry = dispatch::entry(&invocation.action)?;
         let input = dispatch::input(entry, &invocation.input)?;
         let workspace = check_connection(&invocation.connection)?.workspace;
         let (invocation_id, debug) = (&invocation.id, input.debug);
         let api = Api { transport, workspace: &workspace, invocation_id, debug };
-        run(entry, &api, &input.fields)
+        (entry.take)(&api, &input.fields, turn)
     };
-    run().map_err(Error::in_one_line)
+    take().map_err(Error::in_one_line)
 }
 
 /// Looks up the choices of a drop-down. No source needs to know of the other inputs so far.

@@ -10,8 +10,8 @@ pub(crate) fn hint<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Str
 
 /// The same for things that go by a second name, which counts but is not shown. The pairs are (shown, other).
 pub(crate) fn hint_of<'a>(given: &str, names: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let given = given.to_lowercase();
-    let score = |name: &str| strsim::jaro_winkler(&given, &name.to_lowercase());
+    let given = given.to_ascii_lowercase();
+    let score = |name: &str| strsim::jaro_winkler(&given, &name.to_ascii_lowercase());
     let mut near: Vec<(f64, &str)> = names
         .map(|(shown, other)| (score(shown).max(score(other)), shown))
         .filter(|(score, _)| *score >= NEAR)

@@ -20,7 +20,7 @@ pub(crate) fn read(text: &str) -> Result<Location, String> {
     if text.is_empty() {
         return Err("is required".to_owned());
     }
-    let lower = text.to_lowercase();
+    let lower = text.to_ascii_lowercase();
     if let Some(found) = PLACEHOLDERS.iter().find(|p| lower.contains(*p)) {
         let shown = if *found == "replace-me" { "REPLACE-ME" } else { "the placeholder" };
         return Err(format!(

@@ -201,6 +201,9 @@ pub(crate) enum Turn<'a> {
     Cancel(&'a Value),
 }
 
+/// Takes a turn; after a cancellation there is no step.
+pub(crate) type Take = fn(&Api<'_>, &Fields, Turn<'_>) -> Result<Option<Step<Value>>, Error>;
+
 /// The fields of an input.
 pub type Fields = Map<String, Value>;
 
@@ -218,8 +221,7 @@ pub struct Entry {
     pub shown: View,
     #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
-    /// Takes a turn; after a cancellation there is no step.
-    pub(crate) take: fn(&Api<'_>, &Fields, Turn<'_>) -> Result<Option<Step<Value>>, Error>,
+    pub(crate) take: Take,
 }
 
 impl Entry {

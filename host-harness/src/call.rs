@@ -16,6 +16,19 @@ pub struct Call {
     pub id: Option<String>,
     /// The longest time that the action may take, when it is shorter than the limit of the settings.
     pub deadline: Option<Duration>,
+    /// What becomes of remote work when that time is over.
+    pub on_deadline: OnDeadline,
+}
+
+/// What becomes of remote work when the time of its action is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDeadline {
+    /// It goes on; the error names it.
+    #[default]
+    Leave,
+    /// It is stopped, for which there is `limits.cancel` to learn what runs and `limits.stop` to stop it. The error tells
+    /// what became of it.
+    Cancel,
 }
 
 /// The result of an action.
@@ -67,9 +80,9 @@ pub struct Choice {
     pub detail: Option<String>,
 }
 
-/// Who watches a call. Its methods are called between steps, on the caller's task.
+/// Who watches a call. Its methods are called on the caller's task.
 pub trait Observer: Send + Sync {
-    /// Remote work goes on; `elapsed` counts from the start of the call.
+    /// Remote work goes on, or a request is waited for: its turn, another attempt. `elapsed` counts from the start of the call.
     fn progress(&self, _message: &str, _fraction: Option<f32>, _elapsed: Duration) {}
 
     /// Something runs remotely now; `handle` names it in the service's own words.

@@ -216,6 +216,8 @@ pub(crate) fn build(
     let credentials = credentials(&config, split.scheme, kept, token, &client, limits, clock)?;
     let origin = reach.workspace.to_string();
     let pace = paces.of(&origin, limits, clock);
+    // Whoever makes the same connection twice is still one among those who take turns.
+    let line = format!("{} {} {}", config.name, split.public.connection_type, resolved.fields);
     let limits = Arc::clone(limits);
     RawValue::from_string(resolved.fields.clone())
         .map_err(|_| refused(&config, "the connector is faulty: its public fields are not JSON"))?;
@@ -223,7 +225,7 @@ pub(crate) fn build(
         name: config.name,
         connection_type: split.public.connection_type,
         fields: resolved.fields,
-        egress: Arc::new(Egress { reach, credentials, client, pace, limits }),
+        egress: Arc::new(Egress { reach, credentials, client, pace, line: line.into(), limits }),
         allow_actions: config.allow_actions,
         origin,
     })

@@ -31,6 +31,7 @@ use crate::retry::{self, Outcome, Situation};
 use crate::settings::Limits;
 use crate::tempo::Tempo;
 use crate::tokens::{Bearer, Credentials, Peeked, refuses_token};
+use crate::turns::{Crowd, Purpose, Turn};
 
 const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("integration-harness/", env!("CARGO_PKG_VERSION")));
@@ -42,6 +43,8 @@ pub(crate) struct Egress {
     pub(crate) client: Client,
     /// Shared with all connections to the same workspace.
     pub(crate) pace: Arc<Pace>,
+    /// What the connection is called among those that take turns.
+    pub(crate) line: Arc<str>,
     pub(crate) limits: Arc<Limits>,
 }
 
@@ -82,9 +85,9 @@ impl WasiHttpHooks for Hooks {
         };
         let flight = Arc::clone(&self.flight);
         Box::new(async move {
-            let turn = flight.turn().await?;
+            let place = flight.place().await?;
             let answer = egress.send(request, options.unwrap_or_default(), flight).await?;
-            let answer = answer.map(|body| Held::new(body, turn).boxed_unsync());
+            let answer = answer.map(|body| Held::new(body, place).boxed_unsync());
             Ok((answer, Box::new(async { Ok(()) }) as Io))
         })
     }
@@ -184,26 +187,45 @@ impl Egress {
             }
             retries += 1;
             spent += cost;
+            flight.say_wait(wait, outcome);
             // The answer and its slot go before the wait.
             drop(attempt);
             flight.clock.sleep(wait).await;
         }
     }
 
-    /// Waits until the workspace may be called again, in the order of the callers.
+    /// Waits until the workspace may be called again; the first request of a step has its turn already.
     async fn turn(&self, outgoing: &Outgoing, flight: &Flight) -> Result<(), WasiError> {
-        if outgoing.admission.pass == Pass::Bare || self.pace.turn(flight.deadline).await {
+        if outgoing.admission.pass == Pass::Bare || flight.turn_at_hand().is_some_and(Turn::spend) {
             return Ok(());
         }
+        let purpose = if flight.stops { Purpose::Stop } else { Purpose::Request };
+        loop {
+            let joined = |crowd: Crowd| {
+                if crowd.is_long() {
+                    flight.say(&crowded(crowd));
+                }
+            };
+            let turn = self.pace.turns.wait(&self.line, purpose, joined);
+            let turn = flight.clock.before(flight.deadline, turn).await;
+            let Some(turn) = turn.filter(|_| flight.clock.now() <= flight.deadline) else {
+                flight.refuse(self.no_turn(&flight.what));
+                return Err(WasiError::ConnectionLimitReached);
+            };
+            if turn.spend() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Why what had to wait for its turn was not begun, or not gone on with.
+    pub(crate) fn no_turn(&self, what: &str) -> Error {
         let rate = self.limits.requests_per_second;
         let message = format!(
-            "{} waited for its turn until its time was over: the workspace is called {rate} times a second at most \
-             (requests_per_second)",
-            flight.what
+            "{what} waited for its turn until its time was over: the workspace is called {rate} times a second at most \
+             (requests_per_second)"
         );
-        let error = Error { retryable: true, ..Error::new(ErrorKind::RateLimited, message) };
-        flight.refuse(error);
-        Err(WasiError::ConnectionLimitReached)
+        Error { retryable: true, ..Error::new(ErrorKind::RateLimited, message) }
     }
 
     /// One attempt; a second one at once when the service does not accept a token that can be renewed.
@@ -355,6 +377,13 @@ fn outcome(attempt: &Attempt) -> Outcome {
         },
         Err(failed) => failed.outcome,
     }
+}
+
+/// What people see while they wait in a line.
+pub(crate) fn crowded(Crowd { ahead, per_second, .. }: Crowd) -> String {
+    format!(
+        "waiting for a turn behind {ahead} requests; the workspace is called {per_second} times a second at most"
+    )
 }
 
 /// What became of the last attempt, for the guest in its own words and for the caller in more.

@@ -12,6 +12,9 @@ use crate::settings::Limits;
 /// How often running guests are looked at, and so the longest that one computes before others get their turn.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
 
+/// Instances for steps that stop something, beside those for all other steps.
+pub(crate) const STOPS: u32 = 8;
+
 /// Memories of one component. Each reserves address space in every slot.
 pub(crate) const MEMORIES: u32 = 1;
 
@@ -19,7 +22,7 @@ pub(crate) const MEMORIES: u32 = 1;
 ///
 /// Slots are reserved address space, not memory. Where that is scarce (`ulimit -v`), instances are allocated one by one.
 pub(crate) fn new(limits: &Limits) -> wasmtime::Result<Engine> {
-    let slots = limits.concurrent_steps.max(1);
+    let slots = limits.concurrent_steps.max(1).saturating_add(STOPS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(limits.instances))

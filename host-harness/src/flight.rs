@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use wasmtime_wasi_http::Error as WasiError;
 
@@ -13,11 +13,12 @@ use crate::Clock;
 use crate::description::Endpoint;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::links::Links;
-use crate::retry::{Decision, LONGEST_ASKED};
+use crate::retry::{Decision, LONGEST_ASKED, Outcome};
 use crate::settings::Limits;
+use crate::turns::Turn;
 
 /// More than anyone waits, and little enough to be added to any time.
-const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
+pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// Shared between the steps of an action, their requests and the bodies of their answers.
 #[derive(Debug)]
@@ -31,8 +32,15 @@ pub(crate) struct Flight {
     pub(crate) deadline: Instant,
     max_requests: u32,
     max_received: u64,
+    /// Whether this is about stopping what an action started.
+    pub(crate) stops: bool,
     /// Caps its open requests.
-    turns: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    /// The turn of the next step's first request.
+    turn: Mutex<Option<Turn>>,
+    /// What people should see meanwhile.
+    said: Mutex<Option<String>>,
+    news: Notify,
     requests: AtomicU32,
     /// Requests of which a byte may have reached the service.
     departed: AtomicU32,
@@ -75,11 +83,58 @@ impl Flight {
             deadline: clock.now() + time.min(FOREVER),
             max_requests: limits.requests,
             max_received: limits.received_bytes,
-            turns: Arc::new(Semaphore::new(limits.concurrent_action_requests.max(1))),
+            stops: false,
+            open: Arc::new(Semaphore::new(limits.concurrent_action_requests.max(1))),
+            turn: Mutex::default(),
+            said: Mutex::default(),
+            news: Notify::new(),
             requests: AtomicU32::new(0),
             departed: AtomicU32::new(0),
             received: AtomicU64::new(0),
             notes: Mutex::default(),
+        }
+    }
+
+    /// One that stops what this one started, with a time of its own.
+    pub(crate) fn that_stops(&self, limits: &Limits) -> Self {
+        let (what, endpoints) = (self.what.clone(), std::sync::Arc::clone(&self.endpoints));
+        Self { stops: true, ..Self::new(what, endpoints, &self.clock, limits.stop, limits) }
+    }
+
+    /// Keeps the turn for the next step's first request.
+    pub(crate) fn has_turn(&self, turn: Option<Turn>) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+    }
+
+    pub(crate) fn turn_at_hand(&self) -> Option<Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Lets people know what is going on within a step.
+    pub(crate) fn say(&self, what: &str) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
+        self.news.notify_one();
+    }
+
+    /// The same of a wait between two attempts, where it is long enough to be noticed.
+    pub(crate) fn say_wait(&self, wait: Duration, outcome: Outcome) {
+        let seconds = wait.as_secs_f32();
+        let why = match outcome {
+            _ if wait < Duration::from_secs(1) => return,
+            Outcome::Answered { asked: Some(_), .. } => "the service asked for it".to_owned(),
+            Outcome::Answered { status, .. } => format!("the service answered with {status}"),
+            _ => "there was no answer".to_owned(),
+        };
+        self.say(&format!("waiting {seconds:.0} s before another attempt: {why}"));
+    }
+
+    /// Waits for something to be said.
+    pub(crate) async fn said(&self) -> String {
+        loop {
+            self.news.notified().await;
+            if let Some(said) = self.said.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return said;
+            }
         }
     }
 
@@ -95,10 +150,10 @@ impl Flight {
     }
 
     /// Waits until fewer of its requests are open than may be at once.
-    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, WasiError> {
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        let turn = self.clock.before(self.deadline, turn).await;
-        turn.and_then(Result::ok).ok_or(WasiError::ConnectionLimitReached)
+    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, WasiError> {
+        let place = Arc::clone(&self.open).acquire_owned();
+        let place = self.clock.before(self.deadline, place).await;
+        place.and_then(Result::ok).ok_or(WasiError::ConnectionLimitReached)
     }
 
     pub(crate) fn count_received(&self, bytes: u64) -> Result<(), WasiError> {

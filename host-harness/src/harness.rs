@@ -111,7 +111,7 @@ impl Harness {
     /// Performs an action to its end.
     ///
     /// A cancelled action asks the connector to stop what it started; a finished result is returned all the same. When the
-    /// future is dropped instead, remote work goes on.
+    /// future is dropped instead, remote work goes on; [`invoke_owned`](Self::invoke_owned) stops it then.
     pub async fn invoke(
         &self,
         connection: &Connection,
@@ -135,6 +135,44 @@ impl Harness {
         let output = performance.run(cancelled).await?;
         catalog.check(offer, &output)?;
         Ok(output)
+    }
+
+    /// As [`invoke`](Self::invoke), but when the future is dropped before its end, the action is cancelled: the remote work is
+    /// asked to stop, by a task that goes on in the background for `limits.cancel` and `limits.stop` at most.
+    ///
+    /// The observer hears of the cancellation as of everything else, and what could not be stopped is a line of its log. The
+    /// runtime has to live on for that long: one that is shut down leaves the remote work running.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn invoke_owned(
+        self: Arc<Self>,
+        connection: Connection,
+        call: Call,
+        observer: Arc<dyn Observer>,
+        cancelled: CancellationToken,
+    ) -> Result<Output, Error> {
+        let (stop, is_dropped) = (cancelled.child_token(), CancellationToken::new());
+        let guard = (is_dropped.clone().drop_guard(), stop.clone().drop_guard());
+        let task = tokio::spawn(async move {
+            let outcome = self.invoke(&connection, call, &*observer, stop).await;
+            if is_dropped.is_cancelled() {
+                observer.log(&match &outcome {
+                    Ok(_) => "the action ended before it could be cancelled".to_owned(),
+                    Err(Error { handle: Some(handle), message, .. }) => {
+                        format!("{message}: {handle}")
+                    }
+                    Err(error) => error.to_string(),
+                });
+            }
+            outcome
+        });
+        let outcome = task.await;
+        guard.0.disarm();
+        outcome.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Internal, "the task of the action was ended from outside"))
+        })
     }
 
     /// Looks up values for a drop-down. `input` is the JSON text of what is known of the other inputs.
@@ -276,7 +314,8 @@ fn factory(
     let slots = Arc::new(Semaphore::new(limits.concurrent_steps.max(1) as usize));
     let queue = Semaphore::new(limits.queued_actions.max(1) as usize);
     let ticker = engine::Ticker::new();
-    Ok(Factory { engine, pre, ticker, slots, queue, limits: Arc::clone(limits) })
+    let stops = Arc::new(Semaphore::new(engine::STOPS as usize));
+    Ok(Factory { engine, pre, ticker, slots, stops, queue, limits: Arc::clone(limits) })
 }
 
 fn unexpected(error: &wasmtime::Error) -> Error {

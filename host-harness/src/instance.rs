@@ -10,12 +10,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{FieldMapError, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::{Connector, ConnectorPre};
-use crate::budget::{Budget, HostPanic, Meter, Pace};
+use crate::budget::{self, Budget, HostPanic, Meter};
 use crate::egress::{Egress, Hooks};
 use crate::engine::{Running, Ticker};
 use crate::error::{Error, ErrorKind};
 use crate::flight::Flight;
 use crate::log::Log;
+use crate::pace::Pace;
 use crate::scrub::{clip, printable};
 use crate::settings::Limits;
 
@@ -47,6 +48,8 @@ pub(crate) struct Factory {
     pub(crate) ticker: Ticker,
     /// One for each slot of the engine's pool, which fails when it is full instead of waiting.
     pub(crate) slots: Arc<Semaphore>,
+    /// The same for steps that stop something.
+    pub(crate) stops: Arc<Semaphore>,
     /// One for each action that may wait for its first step.
     pub(crate) queue: Semaphore,
     pub(crate) limits: Arc<Limits>,
@@ -92,12 +95,14 @@ impl Factory {
         let closed = |_| Error::new(ErrorKind::Internal, "the harness is closed");
         let share = match &egress {
             Some(egress) => {
-                let steps = Arc::clone(&egress.pace.steps);
-                Some(steps.acquire_owned().await.map_err(closed)?)
+                let Pace { steps, stops, .. } = &*egress.pace;
+                let share = if flight.stops { stops } else { steps };
+                Some(Arc::clone(share).acquire_owned().await.map_err(closed)?)
             }
             None => None,
         };
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(closed)?;
+        let slots = if flight.stops { &self.stops } else { &self.slots };
+        let slot = Arc::clone(slots).acquire_owned().await.map_err(closed)?;
         let running = self.ticker.run(&self.engine);
         let meter = Meter::new(self.limits.start);
         let mut store = store(&self.engine, &self.limits, egress, flight, &log, &meter);
@@ -151,9 +156,11 @@ fn store(
     let meter = Arc::clone(meter);
     store.epoch_deadline_callback(move |_| {
         Ok(match meter.look() {
-            Pace::Brisk => UpdateDeadline::Yield(1),
-            Pace::Rest(time) => UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(time))),
-            Pace::UsedUp => UpdateDeadline::Interrupt,
+            budget::Pace::Brisk => UpdateDeadline::Yield(1),
+            budget::Pace::Rest(time) => {
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(time)))
+            }
+            budget::Pace::UsedUp => UpdateDeadline::Interrupt,
         })
     });
     store

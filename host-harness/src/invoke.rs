@@ -4,25 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Clock;
 use crate::bindings::{actions, lenient, types};
-use crate::call::{Call, Observer, Output, Value};
+use crate::call::{Call, Observer, OnDeadline, Output, Value};
 use crate::connection::Connection;
 use crate::description::Endpoint;
+use crate::egress::{Egress, crowded};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::flight::Flight;
+use crate::flight::{FOREVER, Flight};
 use crate::instance::{Factory, Instance};
 use crate::log::Log;
 use crate::scrub::clip;
+use crate::turns::{Crowd, Purpose, Turn};
 
 /// The shortest wait between two looks, whatever a connector says. A step that brought part of the result is no look.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 
-/// How long remote work that was asked to stop is waited for, and the first pause between two looks.
-const STOP_TIME: Duration = Duration::from_secs(10);
+/// The first pause between two looks at remote work that was asked to stop.
 const STOP_PAUSE: Duration = Duration::from_millis(50);
 
 /// An action that is being performed.
@@ -34,6 +36,10 @@ pub(crate) struct Performance<'a> {
     observer: &'a dyn Observer,
     log: Log,
     began: Instant,
+    deadline: Instant,
+    on_deadline: OnDeadline,
+    /// Since when something runs remotely.
+    runs: Option<Instant>,
     emitted: Vec<u8>,
     /// What the last step left: its state for the next one, and what runs remotely.
     state: Option<String>,
@@ -48,6 +54,13 @@ enum Entry<'a> {
     Cancel(&'a String),
 }
 
+/// Why an action stops before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Cancelled,
+    Late,
+}
+
 impl<'a> Performance<'a> {
     pub(crate) fn new(
         factory: &'a Factory,
@@ -60,7 +73,13 @@ impl<'a> Performance<'a> {
         let began = clock.now();
         let time = call.deadline.unwrap_or(Duration::MAX).min(factory.limits.action);
         let what = format!("action {}", call.action);
-        let flight = Flight::new(what, endpoints, clock, time, &factory.limits);
+        // A step that is about to learn what runs remotely needs a little more time, if that is to be stopped.
+        let more = match call.on_deadline {
+            OnDeadline::Leave => Duration::ZERO,
+            OnDeadline::Cancel => factory.limits.cancel,
+        };
+        let time = time.min(FOREVER);
+        let flight = Flight::new(what, endpoints, clock, time + more, &factory.limits);
         let invocation = actions::Invocation {
             id: call.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             action: call.action,
@@ -75,6 +94,9 @@ impl<'a> Performance<'a> {
             observer,
             log: Log::new(factory.limits.log_bytes),
             began,
+            deadline: began + time,
+            on_deadline: call.on_deadline,
+            runs: None,
             emitted: Vec::new(),
             state: None,
             handle: None,
@@ -98,10 +120,9 @@ impl<'a> Performance<'a> {
 
     async fn complete(mut self, cancelled: CancellationToken) -> Result<Output, Error> {
         loop {
-            let entry = self.state.as_ref().map_or(Entry::Start, Entry::Resume);
-            let step = match self.watched(entry, &cancelled).await {
-                Ok(Some(step)) => step,
-                Ok(None) => return Err(self.cancel().await),
+            let step = match self.next(&cancelled).await {
+                Ok(Ok(step)) => step,
+                Ok(Err(why)) => return Err(self.stopped(why).await),
                 Err(error) => return Err(self.with_what_runs(error)),
             };
             let waiting = match step {
@@ -112,58 +133,112 @@ impl<'a> Performance<'a> {
             let shortest = if brought_some { Duration::ZERO } else { SHORTEST_WAIT };
             let wait = Duration::from_millis(waiting.poll_after_ms.into()).max(shortest);
             self.keep(waiting)?;
+            let why = tokio::select! {
+                biased;
+                () = cancelled.cancelled() => Some(Stop::Cancelled),
+                () = self.flight.clock.sleep(wait.min(self.left())) => {
+                    self.left().is_zero().then_some(Stop::Late)
+                }
+            };
+            if let Some(why) = why {
+                return Err(self.stopped(why).await);
+            }
+        }
+    }
+
+    /// Takes the next step, once it has its turn; or tells why not.
+    ///
+    /// Whatever waits for its turn holds no more than its place in the line. A step that is interrupted gets a little time to
+    /// finish, since it may be about to learn what runs remotely.
+    async fn next(
+        &self,
+        cancelled: &CancellationToken,
+    ) -> Result<Result<types::Step, Stop>, Error> {
+        let entry = self.state.as_ref().map_or(Entry::Start, Entry::Resume);
+        let place = self.state.is_none().then(|| self.factory.place()).transpose()?;
+        tokio::select! {
+            biased;
+            turn = self.turn() => self.flight.has_turn(Some(turn)),
+            why = self.interrupted(cancelled) => return self.without_a_turn(why),
+        }
+        if self.left().is_zero() {
+            return self.without_a_turn(Stop::Late);
+        }
+        // Boxed, so that there is none of it while the action waits.
+        let mut step = Box::pin(self.step(entry, place));
+        loop {
             tokio::select! {
                 biased;
-                () = cancelled.cancelled() => return Err(self.cancel().await),
-                () = self.flight.clock.sleep(wait.min(self.left())) => {
-                    if self.left().is_zero() {
-                        return Err(self.late());
+                done = &mut step => return done.map(Ok),
+                said = self.flight.said() => self.progress(&said, None),
+                why = self.interrupted(cancelled) => {
+                    if why == Stop::Late && self.on_deadline == OnDeadline::Leave {
+                        return Ok(Err(why));
                     }
+                    return match tokio::time::timeout(self.factory.limits.cancel, step).await {
+                        // A failed look at remote work is no reason to leave it running.
+                        Ok(Err(error)) if self.state.is_none() => Err(error),
+                        Ok(Ok(step)) => Ok(Ok(step)),
+                        Ok(Err(_)) | Err(_) => Ok(Err(why)),
+                    };
                 }
             }
         }
     }
 
-    /// Takes a step. When the action is cancelled meanwhile, the step gets a little time to finish, since it may be about
-    /// to learn what runs remotely; none when it did not.
-    async fn watched(
-        &self,
-        entry: Entry<'_>,
-        cancelled: &CancellationToken,
-    ) -> Result<Option<types::Step>, Error> {
-        let step = self.flight.clock.before(self.flight.deadline, self.step(entry));
-        tokio::pin!(step);
-        let done = tokio::select! {
+    async fn interrupted(&self, cancelled: &CancellationToken) -> Stop {
+        tokio::select! {
             biased;
-            done = &mut step => done,
-            () = cancelled.cancelled() => {
-                match tokio::time::timeout(self.factory.limits.cancel, step).await {
-                    // A failed look at remote work is no reason to leave it running.
-                    Ok(Some(Err(_))) if self.state.is_some() => return Ok(None),
-                    Ok(done) => done,
-                    Err(_) => return Ok(None),
-                }
+            () = cancelled.cancelled() => Stop::Cancelled,
+            () = tokio::time::sleep(self.left()) => Stop::Late,
+        }
+    }
+
+    /// Waits for the turn of the next step's first request.
+    async fn turn(&self) -> Turn {
+        let Egress { pace, line, .. } = &*self.connection.egress;
+        let due = self.flight.clock.now();
+        let purpose = match self.runs {
+            None => Purpose::Start,
+            Some(since) => Purpose::Look { due, age: due - since },
+        };
+        let joined = |crowd: Crowd| {
+            if crowd.is_long() {
+                self.progress(&crowded(crowd), None);
+            }
+            if crowd.too_many {
+                let (ahead, Crowd { per_second, .. }) = (crowd.ahead, crowd);
+                let time = self.factory.limits.look.as_secs();
+                self.observer.log(&format!(
+                    "{ahead} requests wait for {per_second} a second (limits.requests_per_second), so that what runs \
+                     remotely is not looked at every {time} s (limits.look_seconds): services may end such work"
+                ));
             }
         };
-        match done {
-            Some(step) => step.map(Some),
-            None => Err(self.late()),
-        }
+        pace.turns.wait(line, purpose, joined).await
     }
 
-    async fn step(&self, entry: Entry<'_>) -> Result<types::Step, Error> {
+    fn without_a_turn(&self, why: Stop) -> Result<Result<types::Step, Stop>, Error> {
+        if why == Stop::Late && self.state.is_none() {
+            return Err(self.connection.egress.no_turn(&self.flight.what));
+        }
+        Ok(Err(why))
+    }
+
+    async fn step(
+        &self,
+        entry: Entry<'_>,
+        place: Option<SemaphorePermit<'_>>,
+    ) -> Result<types::Step, Error> {
         let limits = &self.factory.limits;
         let egress = &self.connection.egress;
         let log = self.log.clone();
-        let place = match entry {
-            Entry::Start => Some(self.factory.place()?),
-            Entry::Resume(_) | Entry::Cancel(_) => None,
-        };
         let mut instance =
             self.factory.instance(Some(Arc::clone(egress)), &self.flight, log.clone()).await?;
         drop(place);
         let outcome = self.guest(entry, &mut instance).await;
         let outcome = instance.settle(outcome);
+        drop(self.flight.turn_at_hand());
         log.report(self.observer, &egress.credentials.scrubber(), limits.log_line_bytes);
         outcome?.map_err(|error| self.flight.complete(error.into()))
     }
@@ -211,13 +286,9 @@ impl<'a> Performance<'a> {
         }
         if let Some(progress) = &waiting.progress {
             let line = self.connection.egress.credentials.scrubber().line(&progress.message);
-            let message = clip(&line, 300).to_owned();
-            self.observer.progress(
-                &message,
-                progress.fraction,
-                self.flight.clock.now() - self.began,
-            );
+            self.progress(clip(&line, 300), progress.fraction);
         }
+        self.runs.get_or_insert(self.flight.clock.now());
         let handle = lenient(&waiting.handle);
         if self.handle.as_ref() != Some(&handle) {
             self.observer.started(&handle);
@@ -225,6 +296,10 @@ impl<'a> Performance<'a> {
         self.handle = Some(handle);
         self.state = Some(waiting.state);
         self.emit(waiting.emitted.unwrap_or_default())
+    }
+
+    fn progress(&self, message: &str, fraction: Option<f32>) {
+        self.observer.progress(message, fraction, self.flight.clock.now() - self.began);
     }
 
     fn emit(&mut self, part: Vec<u8>) -> Result<(), Error> {
@@ -267,61 +342,63 @@ impl<'a> Performance<'a> {
 
     /// The time left until the deadline.
     fn left(&self) -> Duration {
-        self.flight.deadline.saturating_duration_since(self.flight.clock.now())
+        self.deadline.saturating_duration_since(self.flight.clock.now())
     }
 
-    fn late(&self) -> Error {
-        let time = (self.flight.deadline - self.began).as_secs_f32();
-        let message = match self.handle {
-            Some(_) => {
-                format!("the action did not end within {time} s; what it started still runs")
+    /// What an action ends with that was interrupted, after its remote work was stopped or left alone.
+    async fn stopped(mut self, why: Stop) -> Error {
+        let leaves = why == Stop::Late && self.on_deadline == OnDeadline::Leave;
+        let sent = self.flight.delivery();
+        let (kind, what) = match why {
+            Stop::Cancelled => (ErrorKind::Cancelled, "cancelled".to_owned()),
+            Stop::Late => {
+                let time = (self.deadline - self.began).as_secs_f32();
+                (ErrorKind::Timeout, format!("the action did not end within {time} s"))
             }
-            None => format!("the action did not end within {time} s"),
         };
-        let delivery =
-            if self.handle.is_some() { Delivery::Applied } else { self.flight.delivery() };
-        let error = Error::new(ErrorKind::Timeout, message).delivered(delivery);
-        error.with_handle(self.handle.as_ref())
+        let (then, delivery) = match (&self.state, sent) {
+            (Some(_), _) if leaves => {
+                ("; what it started still runs".to_owned(), Delivery::Applied)
+            }
+            (Some(_), _) => {
+                self.flight = Arc::new(self.flight.that_stops(&self.factory.limits));
+                (self.cancel().await, Delivery::Applied)
+            }
+            (None, delivery) if why == Stop::Late => (String::new(), delivery),
+            (None, Delivery::NotSent) => (" before anything was sent".to_owned(), sent),
+            (None, delivery) => {
+                let then = " in the middle of a request, which may be carried out all the same";
+                (then.to_owned(), delivery)
+            }
+        };
+        let message = clip(&format!("{what}{then}"), 300).to_owned();
+        Error::new(kind, message).delivered(delivery).with_handle(self.handle.as_ref())
     }
 
     /// Asks for the remote work to stop, and says how that went.
-    async fn cancel(&self) -> Error {
-        let Some(state) = &self.state else {
-            let (message, delivery) = match self.flight.delivery() {
-                Delivery::NotSent => ("cancelled before anything was sent", Delivery::NotSent),
-                delivery => (
-                    "cancelled in the middle of a request, which may be carried out all the same",
-                    delivery,
-                ),
-            };
-            return Error::new(ErrorKind::Cancelled, message).delivered(delivery);
-        };
-        let clock = &self.flight.clock;
-        let (until, mut pause) = (clock.now() + STOP_TIME, STOP_PAUSE);
-        let message = loop {
-            let step = self.step(Entry::Cancel(state));
-            match tokio::time::timeout(self.factory.limits.first_byte, step).await {
-                Ok(Ok(_)) => break "cancelled; the remote work was stopped".to_owned(),
+    async fn cancel(&self) -> String {
+        let Some(state) = &self.state else { return String::new() };
+        let (clock, until) = (&self.flight.clock, self.flight.deadline);
+        let mut pause = STOP_PAUSE;
+        loop {
+            let step = Box::pin(self.step(Entry::Cancel(state), None));
+            match clock.before(until, step).await {
+                Some(Ok(_)) => return "; the remote work was stopped".to_owned(),
                 // It is about to stop, or the request got lost.
-                Ok(Err(error)) if error.retryable && clock.now() < until => {
+                Some(Err(error)) if error.retryable && clock.now() < until => {
                     clock.sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
-                Ok(Err(error)) if error.kind == ErrorKind::Conflict => {
-                    break format!("cancelled too late: {error}");
+                Some(Err(error)) if error.kind == ErrorKind::Conflict => {
+                    return format!(", but it was too late to stop the remote work: {error}");
                 }
-                Ok(Err(error)) => {
-                    break format!("cancelled, but the remote work may go on: {error}");
-                }
-                Err(_) => {
+                Some(Err(error)) => return format!(", but the remote work may go on: {error}"),
+                None => {
                     let why = "asking it to stop took too long";
-                    break format!("cancelled, but the remote work may go on: {why}");
+                    return format!(", but the remote work may go on: {why}");
                 }
             }
-        };
-        let delivery = Delivery::Applied;
-        let error = Error::new(ErrorKind::Cancelled, message).delivered(delivery);
-        error.with_handle(self.handle.as_ref())
+        }
     }
 }
 

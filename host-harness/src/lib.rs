@@ -7,7 +7,7 @@
 //! 2. `invoke` takes the steps, sleeps between them, and watches the deadline and the cancellation.
 //! 3. `instance` makes a fresh instance per step, within `budget`, and throws it away afterwards.
 //! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `dial` connects, `client` pools, `exchange` sends
-//!    and waits, `retry` and `pace` say when again, `payload` bounds what comes back.
+//!    and waits, `retry`, `pace` and `turns` say when again, `payload` bounds what comes back.
 //! 5. `flight` is what all of these know about the action in the making, `scrub` keeps secrets out of what they show.
 //!
 //! # Invariants
@@ -64,12 +64,13 @@ mod secret;
 mod settings;
 mod tempo;
 mod tokens;
+mod turns;
 #[cfg(test)]
 #[path = "../../tests/vectors/urls.rs"]
 mod vectors;
 mod wire;
 
-pub use call::{Call, Choice, ChoicePage, Observer, Output, Value};
+pub use call::{Call, Choice, ChoicePage, Observer, OnDeadline, Output, Value};
 pub use clock::Clock;
 pub use compile::serve_compile_requests;
 pub use connection::{Connection, ConnectionConfig};

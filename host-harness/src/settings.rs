@@ -95,6 +95,13 @@ pub struct Limits {
     /// Time that a step in flight gets to finish when its action is cancelled.
     #[serde(rename = "cancel_seconds", deserialize_with = "seconds")]
     pub cancel: Duration,
+    /// Time that stopping remote work may take, from the first request for it to the end of the work.
+    #[serde(rename = "stop_seconds", deserialize_with = "seconds")]
+    pub stop: Duration,
+    /// Time within which work that goes on is looked at again, however many there are to look at. A line of the log tells
+    /// when `requests_per_second` does not allow for it.
+    #[serde(rename = "look_seconds", deserialize_with = "seconds")]
+    pub look: Duration,
     /// Requests of one action, all its steps together.
     pub requests: u32,
     /// Requests of one action that are open at once; more wait for their turn.
@@ -180,6 +187,9 @@ impl Default for Limits {
             state_bytes: 1 << 20,
             action: Duration::from_hours(24),
             cancel: Duration::from_secs(5),
+            stop: Duration::from_secs(10),
+            // Services end work that nobody asks after for longer than this.
+            look: Duration::from_mins(15),
             requests: 10_000,
             concurrent_action_requests: 8,
             concurrent_requests: 32,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use host_harness::OnDeadline;
 
 use crate::exit_code;
 use crate::input::Assignment;
@@ -201,9 +202,30 @@ pub(crate) struct Run {
     /// The longest that the action may take: 90, 90s, 5m, 1h 30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// What becomes of the remote work when that time is over
+    #[arg(long, value_name = "WHAT", default_value = "leave")]
+    pub(crate) on_timeout: OnTimeout,
     /// Name of this use of the action: repeating a call under the same name does the work once, where the service can
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
+}
+
+/// What `--on-timeout` takes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OnTimeout {
+    /// It goes on, and the error names it
+    Leave,
+    /// It is stopped, and the error tells how that went
+    Cancel,
+}
+
+impl From<OnTimeout> for OnDeadline {
+    fn from(choice: OnTimeout) -> Self {
+        match choice {
+            OnTimeout::Leave => Self::Leave,
+            OnTimeout::Cancel => Self::Cancel,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

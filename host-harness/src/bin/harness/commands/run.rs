@@ -16,8 +16,13 @@ use crate::terminal::Terminal;
 pub(super) async fn perform(args: &Run, global: &Global, terminal: &Terminal) -> Result<()> {
     let input = input::text(&args.input)?;
     let session = Session::open(global, &args.connection, terminal).await?;
-    let call =
-        Call { action: args.action.clone(), input, id: args.id.clone(), deadline: args.timeout };
+    let call = Call {
+        action: args.action.clone(),
+        input,
+        id: args.id.clone(),
+        deadline: args.timeout,
+        on_deadline: args.on_timeout.into(),
+    };
     let invoked = invoke(&session.harness, &session.connection, call, terminal).await;
     let output = invoked.map_err(|failure| session.explain(failure))?;
     print(&output, Style { format: args.output, columns: &args.columns }, terminal)

@@ -1,0 +1,714 @@
+//! Turns at one workspace: how often it is called, and who calls next.
+//!
+//! A turn is the leave to send one request. A step takes its turn before it has an instance, so that work which waits holds
+//! neither an instance nor a connection, however long the line is; its first request spends the turn.
+//!
+//! Connections take turns with each other, so that one with ten thousand waits does not starve one with five. Within a
+//! connection, requests of steps that run already come first, since they hold an instance; then first steps and looks at what
+//! goes on take turns. Looks go by deadline: when they are due, and as much later as the work has run already. Nobody is
+//! starved: every deadline comes, and of eight turns one at least goes to whoever is behind.
+//!
+//! This is no job for a rate limiter from a crate: a turn that was given out and has not been spent has to count, and not
+//! twice; it comes back when its step is dropped or sends nothing.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::Clock;
+use crate::settings::Limits;
+
+/// How long a turn is kept for a step that runs and sends nothing. The time is real, as that of computing is.
+const KEPT: Duration = Duration::from_secs(2);
+
+/// How much later than its deadline a look may get its turn before looks come before first steps.
+const LATE: Duration = Duration::from_secs(60);
+
+/// Of so many turns, one goes to those who are not preferred.
+const SHARE: u32 = 8;
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    /// Stopping what runs remotely. It comes before all else of its connection.
+    Stop,
+    /// A further request, or another attempt, of a step that runs.
+    Request,
+    /// The first step of an action.
+    Start,
+    /// A look at work that has run for so long, and that was to be looked at by then.
+    Look { due: Instant, age: Duration },
+}
+
+/// What somebody finds who joins the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    /// Those who may come first.
+    pub(crate) ahead: usize,
+    pub(crate) per_second: u32,
+    /// There are more than can be looked at in time, and nobody was told yet.
+    pub(crate) too_many: bool,
+}
+
+impl Crowd {
+    /// Whether the wait is one that people should know of.
+    pub(crate) fn is_long(&self) -> bool {
+        self.ahead >= self.per_second as usize
+    }
+}
+
+/// The line of one workspace.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    rate: Option<Rate>,
+    /// Within this time everything should be looked at again.
+    look: Duration,
+    line: Mutex<Line<oneshot::Sender<Turn>>>,
+    /// Held by the one in the line who gives out turns. When that one leaves, the next does it.
+    post: tokio::sync::Mutex<()>,
+    /// A turn was spent or came back.
+    changed: Notify,
+    /// Somebody was told that there are too many.
+    told: AtomicBool,
+    clock: Clock,
+    born: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    per_second: u32,
+    interval: Duration,
+    burst: u32,
+}
+
+/// Those in line; each is known by what tells it that its turn has come.
+#[derive(Debug)]
+struct Line<T> {
+    /// When as many requests can be sent at once as ever.
+    full: Instant,
+    /// Turns that were given out and not spent, by number, and when that was.
+    given: BTreeMap<u64, std::time::Instant>,
+    connections: HashMap<Arc<str>, Lanes<T>>,
+    /// Connections with somebody in the line, the next one first.
+    order: VecDeque<Arc<str>>,
+    waiting: usize,
+    urgent: usize,
+    numbers: u64,
+}
+
+/// Those who wait, by deadline; the number keeps the order of those with the same one.
+type Lane<T> = BTreeMap<(Instant, u64), T>;
+
+#[derive(Debug)]
+struct Lanes<T> {
+    urgent: Lane<T>,
+    starts: Lane<T>,
+    looks: Lane<T>,
+    served: u32,
+    steps: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Urgent,
+    Starts,
+    Looks,
+}
+
+/// When the next turn can be given out.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Now,
+    /// By the rate.
+    In(Duration),
+    /// When one that was given out lapses, if it is not spent before.
+    Lapse(Duration),
+}
+
+/// The leave to send one request. Dropped unspent, it goes to somebody else.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// None where there is no rate.
+    given: Option<(Arc<Turns>, u64)>,
+}
+
+impl Turn {
+    /// Spends the turn on a request that is sent now. False when that is too late.
+    pub(crate) fn spend(mut self) -> bool {
+        let Some((turns, number)) = self.given.take() else { return true };
+        let Some(rate) = turns.rate else { return true };
+        let now = turns.clock.now();
+        let mut line = turns.line();
+        let is_good = line.given.remove(&number).is_some();
+        if is_good {
+            line.full = line.full.max(now) + rate.interval;
+        }
+        drop(line);
+        turns.changed.notify_one();
+        is_good
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some((turns, number)) = self.given.take() {
+            turns.line().given.remove(&number);
+            turns.changed.notify_one();
+        }
+    }
+}
+
+/// A place in the line, which is left when this is dropped.
+struct Place<'a> {
+    turns: &'a Turns,
+    connection: &'a Arc<str>,
+    which: Which,
+    key: (Instant, u64),
+    turn: oneshot::Receiver<Turn>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.turns.line().leave(self.connection, self.which, self.key);
+    }
+}
+
+impl Turns {
+    pub(crate) fn new(limits: &Limits, clock: &Clock) -> Arc<Self> {
+        let per_second = limits.requests_per_second;
+        let burst = if limits.request_burst == 0 { per_second } else { limits.request_burst };
+        let rate = (per_second > 0).then(|| {
+            let interval = Duration::from_secs(1) / per_second;
+            Rate { per_second, interval, burst }
+        });
+        let born = clock.now();
+        Arc::new(Self {
+            rate,
+            look: limits.look,
+            line: Mutex::new(Line::new(born)),
+            post: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+            told: AtomicBool::new(false),
+            clock: clock.clone(),
+            born,
+        })
+    }
+
+    /// Waits for a turn; dropping the future leaves the line. `joined` hears what the line is like.
+    pub(crate) async fn wait(
+        self: &Arc<Self>,
+        connection: &Arc<str>,
+        purpose: Purpose,
+        joined: impl FnOnce(Crowd),
+    ) -> Turn {
+        let Some(rate) = self.rate else { return Turn { given: None } };
+        let (mut place, crowd) = self.join(connection, purpose, rate);
+        joined(crowd);
+        loop {
+            tokio::select! {
+                biased;
+                Ok(turn) = &mut place.turn => return turn,
+                _post = self.post.lock() => {
+                    if let Some(turn) = self.give_out(&mut place, rate).await {
+                        return turn;
+                    }
+                }
+            }
+        }
+    }
+
+    fn join<'a>(
+        &'a self,
+        connection: &'a Arc<str>,
+        purpose: Purpose,
+        rate: Rate,
+    ) -> (Place<'a>, Crowd) {
+        let now = self.clock.now();
+        let (which, deadline) = match purpose {
+            Purpose::Stop => (Which::Urgent, self.born),
+            Purpose::Request => (Which::Urgent, now),
+            Purpose::Start => (Which::Starts, now),
+            Purpose::Look { due, age } => (Which::Looks, due + self.slack(age)),
+        };
+        let (sender, turn) = oneshot::channel();
+        let mut line = self.line();
+        let key = (deadline, line.number());
+        let ahead = if which == Which::Urgent { line.urgent } else { line.waiting };
+        line.join(connection, which, key, sender);
+        drop(line);
+        let wait = rate.interval.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+        let too_many =
+            which == Which::Looks && wait + LATE > self.look && !self.told.swap(true, Relaxed);
+        let place = Place { turns: self, connection, which, key, turn };
+        (place, Crowd { ahead, per_second: rate.per_second, too_many })
+    }
+
+    /// How much later than it is due work of this age may be looked at: it takes at most twice as long to tell how it ended,
+    /// and a third of the time between two looks is left for the wait before it is due and for those who are late.
+    fn slack(&self, age: Duration) -> Duration {
+        age.min(self.look * 2 / 3)
+    }
+
+    /// Gives out turns until there is one for this place.
+    async fn give_out(self: &Arc<Self>, place: &mut Place<'_>, rate: Rate) -> Option<Turn> {
+        loop {
+            let next = {
+                let mut line = self.line();
+                let next = line.next(rate, self.clock.now());
+                if next == Next::Now {
+                    let first = line.first(self.clock.now())?;
+                    let number = line.number();
+                    line.given.insert(number, std::time::Instant::now());
+                    drop(line);
+                    // Whoever left meanwhile drops the turn, which gives it back.
+                    let _ = first.send(Turn { given: Some((Arc::clone(self), number)) });
+                }
+                next
+            };
+            tokio::select! {
+                biased;
+                Ok(turn) = &mut place.turn => return Some(turn),
+                () = std::future::ready(()), if next == Next::Now => {}
+                () = self.changed.notified() => {}
+                () = self.until(&next) => {}
+            }
+        }
+    }
+
+    async fn until(&self, next: &Next) {
+        match *next {
+            Next::Now => {}
+            Next::In(wait) => self.clock.sleep(wait).await,
+            Next::Lapse(wait) => tokio::time::sleep(wait).await,
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line<oneshot::Sender<Turn>>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Line<T> {
+    fn new(full: Instant) -> Self {
+        Self {
+            full,
+            given: BTreeMap::new(),
+            connections: HashMap::new(),
+            order: VecDeque::new(),
+            waiting: 0,
+            urgent: 0,
+            numbers: 0,
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    fn join(&mut self, connection: &Arc<str>, which: Which, key: (Instant, u64), who: T) {
+        if !self.connections.contains_key(connection) {
+            self.order.push_back(Arc::clone(connection));
+        }
+        let lanes = self.connections.entry(Arc::clone(connection)).or_insert_with(Lanes::new);
+        lanes.of(which).insert(key, who);
+        self.count(which, 1);
+    }
+
+    fn leave(&mut self, connection: &Arc<str>, which: Which, key: (Instant, u64)) {
+        let Some(lanes) = self.connections.get_mut(connection) else { return };
+        if lanes.of(which).remove(&key).is_none() {
+            return;
+        }
+        if lanes.is_empty() {
+            self.connections.remove(connection);
+            self.order.retain(|other| other != connection);
+        }
+        self.count(which, -1);
+    }
+
+    fn count(&mut self, which: Which, by: isize) {
+        self.waiting = self.waiting.saturating_add_signed(by);
+        if which == Which::Urgent {
+            self.urgent = self.urgent.saturating_add_signed(by);
+        }
+    }
+
+    fn next(&mut self, rate: Rate, now: Instant) -> Next {
+        self.given.retain(|_, given| given.elapsed() < KEPT);
+        let taken = u32::try_from(self.given.len()).unwrap_or(u32::MAX);
+        if taken >= rate.burst {
+            let oldest = self.given.values().next().map(std::time::Instant::elapsed);
+            return Next::Lapse(KEPT.saturating_sub(oldest.unwrap_or_default()));
+        }
+        let full = self.full.max(now) + rate.interval * (taken + 1);
+        match full.saturating_duration_since(now + rate.interval * rate.burst) {
+            Duration::ZERO => Next::Now,
+            wait => Next::In(wait),
+        }
+    }
+
+    /// Takes the one whose turn it is out of the line.
+    fn first(&mut self, now: Instant) -> Option<T> {
+        let connection = self.order.pop_front()?;
+        let lanes = self.connections.get_mut(&connection)?;
+        let (which, first) = lanes.first(now)?;
+        if lanes.is_empty() {
+            self.connections.remove(&connection);
+        } else {
+            self.order.push_back(connection);
+        }
+        self.count(which, -1);
+        Some(first)
+    }
+}
+
+impl<T> Lanes<T> {
+    fn new() -> Self {
+        let (urgent, starts, looks) = (Lane::new(), Lane::new(), Lane::new());
+        Self { urgent, starts, looks, served: 0, steps: 0 }
+    }
+
+    fn of(&mut self, which: Which) -> &mut Lane<T> {
+        match which {
+            Which::Urgent => &mut self.urgent,
+            Which::Starts => &mut self.starts,
+            Which::Looks => &mut self.looks,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.starts.is_empty() && self.looks.is_empty()
+    }
+
+    fn first(&mut self, now: Instant) -> Option<(Which, T)> {
+        let which = self.which(now);
+        self.served = self.served.wrapping_add(1);
+        self.steps = self.steps.wrapping_add(u32::from(which != Which::Urgent));
+        self.of(which).pop_first().map(|(_, first)| (which, first))
+    }
+
+    fn which(&self, now: Instant) -> Which {
+        let steps_wait = !self.starts.is_empty() || !self.looks.is_empty();
+        if !self.urgent.is_empty() && !(steps_wait && self.served % SHARE == SHARE - 1) {
+            return Which::Urgent;
+        }
+        let Some(((deadline, _), _)) = self.looks.first_key_value() else { return Which::Starts };
+        // What has begun and is overdue comes before what could begin as well later.
+        let every = if *deadline + LATE < now { SHARE } else { 2 };
+        let start = !self.starts.is_empty() && self.steps.is_multiple_of(every);
+        if start { Which::Starts } else { Which::Looks }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A line at so many turns a second, by skipped time.
+    fn turns(per_second: u32, burst: u32) -> Arc<Turns> {
+        let limits =
+            Limits { requests_per_second: per_second, request_burst: burst, ..Limits::default() };
+        Turns::new(&limits, &Clock::skipping())
+    }
+
+    fn name(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    fn age(turns: &Turns, seconds: u64) -> Purpose {
+        Purpose::Look { due: turns.clock.now(), age: Duration::from_secs(seconds) }
+    }
+
+    /// Who is served in which order, when all of them join before the first turn is given out.
+    async fn order(turns: &Arc<Turns>, those: &[(&str, Purpose)]) -> Vec<usize> {
+        let served = Mutex::new(Vec::new());
+        let all = those.iter().enumerate().map(|(n, (connection, purpose))| {
+            let served = &served;
+            async move {
+                let turn = turns.wait(&name(connection), *purpose, |_| ()).await;
+                assert!(turn.spend());
+                served.lock().unwrap().push(n);
+            }
+        });
+        // They join in this order, and nobody is served before the last has joined.
+        let taken = turns.wait(&name("first"), Purpose::Start, |_| ()).await;
+        let mut all: Vec<_> = all.map(Box::pin).collect();
+        let joined = std::future::poll_fn(|cx| {
+            let _post = turns.post.try_lock();
+            for one in &mut all {
+                assert!(one.as_mut().poll(cx).is_pending());
+            }
+            std::task::Poll::Ready(())
+        });
+        joined.await;
+        drop(taken);
+        let waits = std::future::poll_fn(|cx| {
+            all.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+            if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        });
+        waits.await;
+        served.lock().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn the_rate_holds_after_the_burst() {
+        let turns = turns(10, 20);
+        for n in 1..=100_u32 {
+            assert!(turns.wait(&name("a"), Purpose::Start, |_| ()).await.spend());
+            let least = Duration::from_millis(100) * n.saturating_sub(20);
+            assert!(turns.clock.skipped() >= least.saturating_sub(Duration::from_millis(99)));
+            assert!(turns.clock.skipped() <= least);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_rate_nobody_waits() {
+        let turns = turns(0, 0);
+        for _ in 0..1_000 {
+            assert!(turns.wait(&name("a"), Purpose::Start, |_| panic!("a line")).await.spend());
+        }
+        assert_eq!(turns.clock.skipped(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn young_work_is_looked_at_before_old_work() {
+        let turns = turns(1, 1);
+        let those = [600, 3, 60, 0].map(|seconds| ("a", age(&turns, seconds)));
+        assert_eq!(order(&turns, &those).await, [3, 1, 2, 0]);
+    }
+
+    #[tokio::test]
+    async fn what_stops_comes_first_and_running_steps_before_others() {
+        let turns = turns(1, 1);
+        let those = [
+            ("a", age(&turns, 0)),
+            ("a", Purpose::Start),
+            ("a", Purpose::Request),
+            ("a", Purpose::Stop),
+        ];
+        assert_eq!(order(&turns, &those).await, [3, 2, 1, 0]);
+    }
+
+    #[tokio::test]
+    async fn first_steps_and_looks_take_turns_until_looks_are_late() {
+        let turns = turns(1, 1);
+        let mut those = vec![("a", Purpose::Start); 200];
+        those.extend(vec![("a", age(&turns, 0)); 200]);
+        let order = order(&turns, &those).await;
+        let looks = |from: usize, to: usize| order[from..to].iter().filter(|n| **n >= 200).count();
+        assert_eq!(looks(0, 50), 25);
+        // A minute later seven of eight turns are theirs.
+        assert!(looks(70, 150) >= 69, "{}", looks(70, 150));
+    }
+
+    /// A thousand waits of one connection cost another a turn in two, and no more.
+    #[tokio::test]
+    async fn connections_take_turns() {
+        let turns = turns(10, 1);
+        let mut those = vec![("many", age(&turns, 0)); 1_000];
+        those.extend(vec![("few", age(&turns, 3_600)); 5]);
+        let order = order(&turns, &those).await;
+        let last = order.iter().position(|n| *n == 1_004).unwrap();
+        assert!(last <= 10, "{last}");
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_not_spent_goes_to_the_next() {
+        let turns = turns(1, 1);
+        let here = name("a");
+        let turn = turns.wait(&here, Purpose::Start, |_| ()).await;
+        let mut second = pin!(turns.wait(&here, Purpose::Start, |_| ()));
+        let waits = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(second.as_mut().poll(cx).is_pending())
+        });
+        assert!(waits.await);
+        drop(turn);
+        assert!(second.await.spend());
+        assert_eq!(turns.clock.skipped(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_kept_for_long_lapses() {
+        let turns = turns(1, 1);
+        let kept = turns.wait(&name("a"), Purpose::Start, |_| ()).await;
+        turns.line().given.values_mut().for_each(|given| *given -= KEPT);
+        assert!(turns.wait(&name("b"), Purpose::Start, |_| ()).await.spend());
+        assert!(!kept.spend());
+    }
+
+    #[tokio::test]
+    async fn those_who_leave_are_forgotten_whoever_gives_out_turns() {
+        let turns = turns(1, 1);
+        let here = name("a");
+        assert!(turns.wait(&here, Purpose::Start, |_| ()).await.spend());
+        let kept = turns.wait(&here, Purpose::Start, |_| ()).await;
+        {
+            let waiting = (0..100).map(|_| Box::pin(turns.wait(&here, Purpose::Start, |_| ())));
+            let mut waiting: Vec<_> = waiting.collect();
+            std::future::poll_fn(|cx| {
+                waiting.iter_mut().for_each(|one| assert!(one.as_mut().poll(cx).is_pending()));
+                std::task::Poll::Ready(())
+            })
+            .await;
+            assert_eq!(turns.line().waiting, 100);
+        }
+        assert!(turns.line().is_empty());
+        drop(kept);
+        assert!(turns.wait(&here, Purpose::Start, |_| ()).await.spend());
+    }
+
+    #[tokio::test]
+    async fn too_many_to_look_at_in_time_are_told_of_once() {
+        let turns = turns(1, 1);
+        let here = name("a");
+        let kept = turns.wait(&here, Purpose::Start, |_| ()).await;
+        let told = std::sync::atomic::AtomicUsize::new(0);
+        let long = std::sync::atomic::AtomicUsize::new(0);
+        let mut waiting: Vec<_> = (0..1_000)
+            .map(|_| {
+                Box::pin(turns.wait(&here, age(&turns, 60), |crowd| {
+                    told.fetch_add(usize::from(crowd.too_many), Relaxed);
+                    long.fetch_add(usize::from(crowd.is_long()), Relaxed);
+                }))
+            })
+            .collect();
+        std::future::poll_fn(|cx| {
+            waiting.iter_mut().for_each(|one| assert!(one.as_mut().poll(cx).is_pending()));
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(kept);
+        drop(waiting);
+        assert_eq!((told.load(Relaxed), long.load(Relaxed)), (1, 999));
+    }
+
+    /// The longest time between two looks at works that all begin at once and are due every 30 s, over some hours; and how
+    /// many of them had begun after half an hour.
+    fn longest_gap(works: usize, hours: u64) -> (Duration, usize) {
+        let (turns, here) = (turns(10, 20), name("a"));
+        let (born, interval) = (turns.born, Duration::from_millis(100));
+        let mut line: Line<usize> = Line::new(born);
+        // When each began and was looked at last.
+        let mut seen: Vec<Option<(Instant, Instant)>> = vec![None; works];
+        let mut due: BTreeMap<(Instant, usize), ()> = BTreeMap::new();
+        for work in 0..works {
+            let key = (born, line.number());
+            line.join(&here, Which::Starts, key, work);
+        }
+        let (mut gap, mut begun) = (Duration::ZERO, 0);
+        let turns_in = u32::try_from(hours * 36_000).unwrap();
+        for turn in 0..turns_in {
+            let now = born + interval * turn;
+            while let Some(entry) = due.first_entry().filter(|entry| entry.key().0 <= now) {
+                let (at, work) = *entry.key();
+                entry.remove();
+                let age = at - seen[work].unwrap().0;
+                let key = (at + turns.slack(age), line.number());
+                line.join(&here, Which::Looks, key, work);
+            }
+            let Some(work) = line.first(now) else { continue };
+            let (began, last) = seen[work].unwrap_or((now, now));
+            gap = gap.max(now - last);
+            seen[work] = Some((began, now));
+            due.insert((now + Duration::from_secs(30), work), ());
+            if turn == turns_in.min(18_000) - 1 {
+                begun = seen.iter().flatten().count();
+            }
+        }
+        let end = born + interval * turns_in;
+        let unseen = seen.iter().flatten().map(|(_, last)| end - *last).max();
+        (gap.max(unseen.unwrap_or_default()), begun)
+    }
+
+    /// H1: with as many works as the rate allows for, none is out of sight for a quarter of an hour; with more, they are
+    /// still looked at one after the other.
+    #[test]
+    fn work_is_looked_at_within_a_quarter_of_an_hour() {
+        let (gap, begun) = longest_gap(8_000, 6);
+        assert!(gap <= Duration::from_mins(15), "{gap:?}");
+        assert!(begun >= 4_000, "{begun}");
+        let (gap, _) = longest_gap(12_000, 6);
+        assert!(gap <= Duration::from_mins(22), "{gap:?}");
+    }
+
+    /// Somebody in a random line.
+    fn anybody() -> impl Strategy<Value = (usize, u8, u16, bool)> {
+        (0..4_usize, 0..4_u8, 0..1_000_u16, prop::bool::weighted(0.2))
+    }
+
+    impl<T> Line<T> {
+        fn is_empty(&self) -> bool {
+            self.waiting == 0
+                && self.urgent == 0
+                && self.connections.is_empty()
+                && self.order.is_empty()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whoever stays is served, once; within a connection looks go by deadline; nobody is passed by all the others.
+        #[test]
+        fn a_line_of_any_kind_is_served(
+            those in prop::collection::vec(anybody(), 1..120),
+            burst in 1..5_u32,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let turns = turns(10, burst);
+                let names = ["a", "b", "c", "d"].map(name);
+                let served = Mutex::new(Vec::new());
+                let now = turns.clock.now();
+                let mut waiting = Vec::new();
+                for (n, (connection, purpose, seconds, leaves)) in those.iter().enumerate() {
+                    let purpose = match purpose {
+                        0 => Purpose::Request,
+                        1 => Purpose::Start,
+                        _ => Purpose::Look { due: now, age: Duration::from_secs((*seconds).into()) },
+                    };
+                    let (turns, connection, served) = (&turns, &names[*connection], &served);
+                    waiting.push((*leaves, Box::pin(async move {
+                        let turn = turns.wait(connection, purpose, |_| ()).await;
+                        if !*leaves && turn.spend() {
+                            served.lock().unwrap().push(n);
+                        }
+                    })));
+                }
+                // A few rounds in which some are served, then some leave.
+                std::future::poll_fn(|cx| {
+                    waiting.retain_mut(|(_, one)| one.as_mut().poll(cx).is_pending());
+                    std::task::Poll::Ready(())
+                }).await;
+                waiting.retain(|(leaves, _)| !leaves);
+                std::future::poll_fn(|cx| {
+                    waiting.retain_mut(|(_, one)| one.as_mut().poll(cx).is_pending());
+                    if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                }).await;
+                let served = served.lock().unwrap().clone();
+                let stayed = those.iter().filter(|(_, _, _, leaves)| !leaves).count();
+                assert_eq!(served.len(), stayed);
+                let looks_of = |of: usize| {
+                    let looks = served.iter().map(|n| those[*n]).filter(move |(connection, purpose, _, _)| {
+                        *connection == of && *purpose > 1
+                    });
+                    // The first turns went to whoever came first.
+                    looks.map(|(_, _, seconds, _)| seconds.min(600)).skip(burst as usize + 1)
+                };
+                for of in 0..names.len() {
+                    assert!(looks_of(of).is_sorted(), "{:?}", looks_of(of).collect::<Vec<_>>());
+                }
+                assert!(turns.line().is_empty());
+            });
+        }
+    }
+}

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use serde_json::json;
 
-use crate::clock;
+use crate::clock::{self, Passed};
+use crate::options::Options;
 use crate::reply::{Reply, request_id};
 
 /// Application id of the service principal that every workspace has.
@@ -55,21 +56,22 @@ pub(crate) struct Credentials {
     pub(crate) token: String,
     pub(crate) client_secret: String,
     lifetime: Duration,
+    skew: i64,
+    passed: Passed,
     grants: Mutex<HashMap<String, Grant>>,
     issued: AtomicU64,
 }
 
 impl Credentials {
-    pub(crate) fn new(
-        token: Option<String>,
-        client_secret: Option<String>,
-        lifetime: Duration,
-    ) -> Credentials {
+    pub(crate) fn new(options: &Options) -> Credentials {
         let random = || uuid::Uuid::new_v4().simple().to_string();
+        let (token, secret) = (options.token.clone(), options.client_secret.clone());
         Credentials {
             token: token.unwrap_or_else(|| format!("dapi{}", random())),
-            client_secret: client_secret.unwrap_or_else(|| format!("dose{}", random())),
-            lifetime,
+            client_secret: secret.unwrap_or_else(|| format!("dose{}", random())),
+            lifetime: options.token_lifetime,
+            skew: options.token_skew,
+            passed: options.passed.clone(),
             grants: Mutex::default(),
             issued: AtomicU64::new(0),
         }
@@ -89,7 +91,10 @@ impl Credentials {
             })),
             URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes()),
         );
-        let expires = Instant::now() + self.lifetime;
+        let ahead = Duration::from_secs(self.skew.unsigned_abs());
+        let lasts =
+            if self.skew > 0 { self.lifetime.saturating_sub(ahead) } else { self.lifetime + ahead };
+        let expires = self.passed.now() + lasts;
         let grant = Grant { audience, expires, scope: scope.to_owned() };
         self.grants().insert(token.clone(), grant);
         self.issued.fetch_add(1, Ordering::Relaxed);
@@ -102,7 +107,7 @@ impl Credentials {
 
     /// Lets every OAuth token that was issued so far expire.
     pub(crate) fn expire(&self) {
-        let now = Instant::now();
+        let now = self.passed.now();
         self.grants().values_mut().for_each(|grant| grant.expires = now);
     }
 
@@ -129,7 +134,7 @@ impl Credentials {
         if audience == Audience::Account && grant.audience == Audience::Workspace {
             return Err(invalid_token());
         }
-        if grant.expires <= Instant::now() {
+        if grant.expires <= self.passed.now() {
             return Err(Reply::gateway_error(401, "Token is expired."));
         }
         check_scope(&grant.scope, path)?;

@@ -62,6 +62,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use auth::{ACCOUNT_ID, CLIENT_ID, USER_NAME};
+pub use clock::Passed;
 pub use clusters::{JOB_CLUSTER, RUNNING_CLUSTER, TERMINATED_CLUSTER};
 pub use effects::Effect;
 pub use faults::{Fault, FaultAction};
@@ -125,11 +126,7 @@ impl LocalWorkspace {
             origin: origin(port),
             account_origin: origin(self::port(&account_listener)?),
             port,
-            credentials: Credentials::new(
-                options.token.clone(),
-                options.client_secret.clone(),
-                options.token_lifetime,
-            ),
+            credentials: Credentials::new(&options),
             clusters: clusters::Clusters::new(&options, Arc::clone(&effects)).map_err(seeds)?,
             warehouses: warehouses::Warehouses::new(&options, Arc::clone(&effects))
                 .map_err(seeds)?,

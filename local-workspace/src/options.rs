@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock::Passed;
+
 /// How a workspace behaves. The default is quick enough for tests and slow enough to show every state.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -38,6 +40,10 @@ pub struct Options {
     pub inline_bytes: usize,
     /// Lifetime of OAuth tokens.
     pub token_lifetime: Duration,
+    /// By how many seconds the clock that tokens are checked by is ahead of the one that they are issued by.
+    pub token_skew: i64,
+    /// Time that seems to pass for statements and OAuth tokens, beside the machine's own.
+    pub passed: Passed,
     /// Added to every answer.
     pub latency: Duration,
     /// How many of the newest requests are kept for [`crate::LocalWorkspace::requests`].
@@ -65,6 +71,8 @@ impl Default for Options {
             chunk_rows: 10_000,
             inline_bytes: 25 * 1024 * 1024,
             token_lifetime: Duration::from_secs(3600),
+            token_skew: 0,
+            passed: Passed::default(),
             latency: Duration::ZERO,
             kept_requests: 10_000,
             python: PathBuf::from("python3"),

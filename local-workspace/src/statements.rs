@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use crate::call::Call;
-use crate::clock;
+use crate::clock::{self, Passed};
 use crate::effects::Effect;
+use crate::options::Options;
 use crate::reply::{Answer, Reply};
 use crate::results::{Collector, Limits, ResultSet};
 use crate::sql::{Failure, Query};
@@ -115,12 +116,12 @@ impl Statement {
     }
 
     /// Waits; false if the statement is canceled before the time has passed.
-    async fn sleep(&self, until: Instant) -> bool {
-        if until <= Instant::now() {
+    async fn sleep(&self, until: Instant, passed: &Passed) -> bool {
+        if until <= passed.now() {
             return !self.canceled.load(Ordering::Relaxed);
         }
         tokio::select! {
-            () = tokio::time::sleep_until(until.into()) => true,
+            () = passed.sleep_until(until) => true,
             () = self.cancel.notified() => false,
         }
     }
@@ -224,11 +225,12 @@ async fn carry_out(
     user: &'static str,
     ready: Instant,
 ) {
-    if !statement.sleep(ready).await {
+    let Options { passed, statement_delay, .. } = &workspace.options;
+    if !statement.sleep(ready, passed).await {
         return statement.end(Err(canceled()));
     }
     statement.state.send_replace(State::Running);
-    if !statement.sleep(Instant::now() + workspace.options.statement_delay).await {
+    if !statement.sleep(passed.now() + *statement_delay, passed).await {
         return statement.end(Err(canceled()));
     }
     let limits = Limits {

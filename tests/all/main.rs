@@ -20,4 +20,5 @@ mod raw_request;
 mod retries;
 mod sql;
 mod transport;
+mod waits;
 mod warehouses;

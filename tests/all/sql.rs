@@ -172,7 +172,7 @@ async fn cancelling_too_late_says_how_it_ended() {
     let stop = StopWhenOver(&rig.workspace, cancelled.clone());
     let error = rig.harness.invoke(&rig.connection, call, &stop, cancelled).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Cancelled, "{error:?}");
-    assert!(error.message.contains("cancelled too late"), "{}", error.message);
+    assert!(error.message.contains("it was too late"), "{}", error.message);
     assert!(error.message.contains("it is SUCCEEDED"), "{}", error.message);
 }
 

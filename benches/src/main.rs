@@ -18,7 +18,9 @@ mod retries;
 mod rig;
 mod size;
 mod soak;
+mod statements;
 mod tokens;
+mod waits;
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -70,6 +72,11 @@ const LONG: &[Benchmark] = &[
         "from a fresh clone and an empty target folder to the first SQL rows",
         fresh_clone::run,
     ),
+    (
+        "waits",
+        "10,000 statements waited for at once: memory, computing time, who is looked at when",
+        waits::run,
+    ),
     ("damage", "20,000 components with one bit flipped, loaded and called", hostile::damage),
 ];
 
@@ -87,6 +94,9 @@ struct Arguments {
     /// Runs a connector that claims to have a large result, for the benchmarks themselves.
     #[arg(long, hide = true)]
     claim: Option<String>,
+    /// Runs so many workspaces that answer for statements, for the benchmarks themselves.
+    #[arg(long, hide = true)]
+    statements: Option<usize>,
     /// Does nothing and ends, for the benchmarks themselves.
     #[arg(long, hide = true)]
     nothing: bool,
@@ -103,6 +113,9 @@ fn main() -> Result<()> {
     }
     if let Some(what) = arguments.claim {
         return hostile::claim(&what);
+    }
+    if let Some(workspaces) = arguments.statements {
+        return statements::serve(workspaces);
     }
     match arguments.name.as_deref() {
         None => ALL.iter().try_for_each(|(_, _, run)| run()),

@@ -106,7 +106,7 @@ async fn call(harness: &Harness, connection: &Connection) -> Result<()> {
 }
 
 /// Resident memory in MiB, as Linux tells it.
-fn resident() -> Result<f64> {
+pub(crate) fn resident() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: f64 = line.and_then(|line| line.trim().split(' ').next()).context("VmRSS")?.parse()?;

@@ -98,10 +98,11 @@ impl Action for CreateExecutionContext {
     }
 
     fn example() -> Example {
-        let context = json!({ "id": "6183520974401278843" });
+        let id = "6183520974401278843";
+        let context = json!({ "id": id });
         Example {
             input: json!({ "clusterId": "0312-091544-k7p2m9qx", "language": "python" }),
-            answers: vec![context.clone(), json!({ "id": context["id"], "status": "Running" })],
+            answers: vec![context.clone(), json!({ "id": id, "status": "Running" })],
             output: context,
         }
     }

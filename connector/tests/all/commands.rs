@@ -60,7 +60,7 @@ fn a_context_is_created_once_and_named() {
     let lines: Vec<_> = created.waits.iter().map(|w| w.progress.clone().unwrap()).collect();
     assert_eq!(lines[1], "execution context 6183520974401278843: Pending");
     assert_eq!(lines[2], "execution context 6183520974401278843: in the unknown state Dreaming");
-    let mut at_once = input.clone();
+    let mut at_once = input;
     at_once["wait"] = json!(false);
     let at_once = flow::run("createExecutionContext", &at_once, [made()]);
     assert_eq!(at_once.json(), json!({ "id": "6183520974401278843" }));

@@ -100,10 +100,11 @@ impl Api<'_> {
 
     /// The id in the answer to what makes something: text, or a number whose digits are kept. Without one, what was made is
     /// lost.
-    pub(crate) fn made(&self, endpoint: &Endpoint, input: &Value) -> Result<Value, Error> {
+    pub(crate) fn made(&self, endpoint: &Endpoint, input: &Value) -> Result<String, Error> {
         match self.object(endpoint, input)?.shift_remove("id") {
             None | Some(Value::Null) => Err(unclear(endpoint, Error::protocol(NO_ID))),
-            Some(id) => Ok(id),
+            Some(Value::String(id)) => Ok(id),
+            Some(id) => Ok(id.to_string()),
         }
     }
 

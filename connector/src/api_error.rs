@@ -138,6 +138,7 @@ const TELLTALES: &[Telltale] = &[
         kind: ErrorKind::Unavailable,
         hint: "wait until the cluster runs",
     },
+    Telltale { texts: &["InvalidStateException"], kind: ErrorKind::Conflict, hint: "" },
     Telltale { texts: &["worker environment"], kind: ErrorKind::Unavailable, hint: "" },
     Telltale { texts: &["UnknownWorkerEnvironment"], kind: ErrorKind::Unavailable, hint: "" },
     Telltale { texts: &["Please try again later"], kind: ErrorKind::Unavailable, hint: "" },
@@ -182,6 +183,8 @@ pub(crate) fn read(request: &Request, response: &Response) -> Error {
     let message = worded(response.status, &said, hint);
     let delivery = match hidden {
         Some(_) => Delivery::Applied,
+        // Whatever the status: a cluster that was not ready has done nothing.
+        None if said.message.contains("ClusterNotReadyException") => Delivery::Rejected,
         None => delivery(&request.method, response.status, kind),
     };
     let mut error = Error::new(kind, delivery, message);

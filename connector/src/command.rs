@@ -7,18 +7,10 @@ use serde_json::{Map, Value, json};
 use crate::action::Endpoint;
 use crate::command_results::{self, Failure};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::fields::{ClusterId, ContextId};
 use crate::plain_text;
 
 /// How a command and its results are read.
 pub(crate) const STATUS: Endpoint = Endpoint::get("/api/1.2/commands/status");
-
-/// What names a command everywhere: to Databricks, in states and in errors.
-pub(crate) fn handle(cluster: &ClusterId, context: &ContextId, command: &str) -> Value {
-    json!({
-        "clusterId": cluster.as_str(), "contextId": context.as_str(), "commandId": command,
-    })
-}
 
 /// What a state means for who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -105,7 +105,6 @@ impl Default for TimeoutSeconds {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("x-group" = "Waiting", "x-advanced" = true))]
-#[allow(dead_code, reason = "the actions that wait take it up each in a change of its own")]
 pub(crate) enum OnTimeout {
     /// # Continue
     #[default]

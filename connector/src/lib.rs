@@ -71,6 +71,7 @@ mod watch;
 
 mod command;
 mod command_results;
+mod context;
 
 mod rows;
 mod sql_parameters;

@@ -75,6 +75,23 @@ impl From<Kept> for Progress {
     }
 }
 
+/// All states of clusters and warehouses.
+const STATES: &[&str] = &[
+    "PENDING",
+    "RUNNING",
+    "RESTARTING",
+    "RESIZING",
+    "TERMINATING",
+    "TERMINATED",
+    "ERROR",
+    "UNKNOWN",
+    "STARTING",
+    "STOPPING",
+    "STOPPED",
+    "DELETING",
+    "DELETED",
+];
+
 /// The answer about a cluster or a warehouse.
 struct Seen(Fields);
 
@@ -107,10 +124,56 @@ pub(crate) struct Wanted<'a> {
 impl Change {
     pub(crate) fn start(&self, api: &Api<'_>, wanted: Wanted<'_>) -> Result<Step<Progress>, Error> {
         let mut progress = Progress::default();
-        if self.restarts {
-            progress.mark = self.see(api, wanted.id)?.mark();
+        if !self.restarts {
+            return self.send(api, wanted, progress);
         }
-        self.send(api, wanted, progress)
+        let seen = self.see(api, wanted.id)?;
+        // Kept before the call, so that what became of it can be told even after the host died in it.
+        progress.mark = seen.mark();
+        Ok(Step::Waiting(Waiting {
+            state: progress,
+            handle: self.named(wanted.id),
+            poll_after_ms: 0,
+            progress: Some(self.line(wanted.id, &seen)),
+            emitted: None,
+        }))
+    }
+
+    /// Waits until the state is reached that the call leads to. The call is sent only where it may be.
+    pub(crate) fn reach(
+        &self,
+        api: &Api<'_>,
+        wanted: Wanted<'_>,
+        may_send: bool,
+    ) -> Result<Step<Progress>, Error> {
+        let seen = self.see(api, wanted.id)?;
+        self.judge(api, wanted, Progress { accepted: !may_send, ..Progress::default() }, &seen)
+    }
+
+    /// The state, when it is not the one that the call leads to.
+    pub(crate) fn elsewhere(&self, api: &Api<'_>, id: &str) -> Option<String> {
+        let seen = self.see(api, id).ok()?;
+        (!self.reached.contains(&seen.state())).then(|| seen.state().to_owned())
+    }
+
+    /// Goes on after a host that died while it sent the call: as after a lost answer. What leads to a state whatever happened
+    /// before may be sent again.
+    pub(crate) fn recover(
+        &self,
+        api: &Api<'_>,
+        wanted: Wanted<'_>,
+        progress: Option<Progress>,
+    ) -> Result<Step<Progress>, Error> {
+        match progress {
+            None if self.restarts => Err(Error::interrupted().with_handle(&self.named(wanted.id))),
+            None => self.start(api, wanted),
+            Some(mut progress) => {
+                if self.restarts && !progress.accepted {
+                    progress.resent |= progress.lost.replace(0).is_some();
+                }
+                self.resume(api, wanted, progress)
+            }
+        }
     }
 
     /// Sends the call.
@@ -185,17 +248,31 @@ impl Change {
         wanted: Wanted<'_>,
         mut progress: Progress,
     ) -> Result<Step<Progress>, Error> {
+        if self.restarts && progress.lost.is_none() && progress.watch == Watch::default() {
+            return self.send(api, wanted, progress);
+        }
         let named = self.named(wanted.id);
         let look = self.see(api, wanted.id);
         let Some(seen) = progress.watch.seen(look).map_err(|e| e.with_handle(&named))? else {
             let line = format!("{} {} is {OUT_OF_SIGHT}", self.thing, wanted.id);
             return self.wait(wanted, progress, line);
         };
+        self.judge(api, wanted, progress, &seen)
+    }
+
+    /// What the state that was seen means for the call.
+    fn judge(
+        &self,
+        api: &Api<'_>,
+        wanted: Wanted<'_>,
+        mut progress: Progress,
+        seen: &Seen,
+    ) -> Result<Step<Progress>, Error> {
         let state = seen.state();
         progress.passed |= self.under_way.contains(&state);
         let may_begin = self.from.contains(&state);
         match progress.lost {
-            Some(_) if self.has_begun(&progress, &seen) => {
+            Some(_) if self.has_begun(&progress, seen) => {
                 return self.accept(wanted, progress, Some(state));
             }
             // What is on its way may still arrive, and a second restart would end what runs.
@@ -206,17 +283,20 @@ impl Change {
                 progress.resent = true;
                 return self.send(api, wanted, progress);
             }
+            Some(_) if self.restarts && may_begin => {
+                return Err(Error::interrupted().with_handle(&self.named(wanted.id)));
+            }
             Some(_) => {}
             None if !progress.accepted && may_begin => return self.send(api, wanted, progress),
-            None if self.reached.contains(&state) && self.is_fresh(&progress, &seen) => {
+            None if self.reached.contains(&state) && self.is_fresh(&progress, seen) => {
                 return Step::done(&self.result(wanted.id, Some(state), self.done));
             }
             None => {}
         }
-        if self.failed.contains(&state) || is_ill(&seen) {
-            return Err(self.failure(wanted.id, &seen));
+        if self.failed.contains(&state) || is_ill(seen) {
+            return Err(self.failure(wanted.id, seen));
         }
-        self.wait(wanted, progress, self.line(wanted.id, &seen))
+        self.wait(wanted, progress, self.line(wanted.id, seen))
     }
 
     /// Whether a state shows that a call was carried out which was refused or whose answer was lost.
@@ -238,18 +318,24 @@ impl Change {
     }
 
     fn line(&self, id: &str, seen: &Seen) -> String {
-        let mut line = format!("{} {id} is {}", self.thing, seen.state());
+        let state = seen.state();
+        let unknown = if STATES.contains(&state) { "" } else { "in the unknown state " };
+        let mut line = format!("{} {id} is {unknown}{state}", self.thing);
         push(&mut line, seen.text("state_message"));
         line
     }
 
     /// Nothing stops what is on its way; the caller has to know.
-    pub(crate) fn cancel(&self, id: &str) -> Error {
+    pub(crate) fn cancel(&self, id: &str, progress: &Progress) -> Result<(), Error> {
+        if !progress.accepted && progress.lost.is_none() {
+            return Ok(());
+        }
         let message = format!(
             "Databricks does not take the call back, so the {} goes on with it",
             self.thing
         );
-        Error::new(ErrorKind::Conflict, Delivery::Applied, message).with_handle(&self.named(id))
+        let error = Error::new(ErrorKind::Conflict, Delivery::Applied, message);
+        Err(error.with_handle(&self.named(id)))
     }
 
     fn wait(
@@ -261,7 +347,7 @@ impl Change {
         let handle = self.named(wanted.id);
         let Some(pause) = progress.watch.pause(COMPUTE_PAUSES, wanted.timeout) else {
             let message = format!(
-                "{}, still after {} s; what was started goes on, so look again later or raise timeoutSeconds",
+                "{}, still after {} s; what was started goes on, so look again later or set a longer timeout",
                 plain_text::line(&line, 190),
                 wanted.timeout.0
             );

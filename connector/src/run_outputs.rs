@@ -15,6 +15,8 @@ pub(crate) struct CommandOutput {
     status: Option<String>,
     /// What the command gave; nothing while it runs.
     results: Option<CommandResults>,
+    /// What to know about how it ran, such as a context that could not be destroyed.
+    note: Option<String>,
 }
 
 #[derive(JsonSchema)]

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fields::TimeoutSeconds;
 use crate::wait::Poll;
 
-/// How long looks in a row may get lost before the action gives up.
+/// How long looks in a row may be refused, or bring nonsense, before the action gives up.
 const PATIENCE_MS: u32 = 300_000;
 
 /// The shortest pause after a lost look: what is down is not up again in a moment.
@@ -16,11 +16,11 @@ const AFTER_LOST_MS: u32 = 1_600;
 /// Looks that may not find an id which is new, since not all of Databricks may know of it yet.
 const MOST_MISSED: u32 = 3;
 
-/// The longest pause that Databricks may ask for without the action giving up.
-const MAX_ASKED_MS: u64 = 60_000;
+/// The longest pause that Databricks gets when it asks for one: a look does no harm, and what it asks may be a mistake.
+const MAX_ASKED_MS: u64 = 600_000;
 
 /// The state to show after a lost look.
-pub(crate) const OUT_OF_SIGHT: &str = "out of sight; looking again for up to 5 minutes";
+pub(crate) const OUT_OF_SIGHT: &str = "out of sight while Databricks cannot answer";
 
 /// What is kept between looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +63,10 @@ impl From<[u32; 6]> for Watch {
 impl Watch {
     /// The pause before the next look, or none when the time is up.
     pub(crate) fn pause(&mut self, schedule: &[u32], timeout: TimeoutSeconds) -> Option<u32> {
+        let left = timeout.as_ms().saturating_sub(self.poll.waited_ms);
         let next = self.poll.next(schedule, Some(timeout.as_ms()))?;
-        let pause = next.max(std::mem::take(&mut self.asked_ms));
+        let asked = std::mem::take(&mut self.asked_ms);
+        let pause = next.max(asked.min(u32::try_from(left).unwrap_or(u32::MAX)));
         self.poll.waited_ms = self.poll.waited_ms.saturating_add((pause - next).into());
         if self.lost > 0 {
             self.lost_ms = self.lost_ms.saturating_add(pause);
@@ -74,9 +76,9 @@ impl Watch {
 
     /// What a look saw; nothing when it got lost and another is worth a try.
     ///
-    /// A look changes nothing and the work goes on without it, so an outage of minutes need not end an hour's wait. The host
-    /// has repeated the request by its own rules before. A refusal of what was seen before may pass too: permissions are
-    /// known to be lost for minutes while Databricks moves them.
+    /// A look changes nothing and the work goes on without it, so an outage costs nothing but time, and the timeout alone ends
+    /// it. The host has repeated the request by its own rules before. A refusal of what was seen before may pass too, but not
+    /// after long: permissions are known to be lost for minutes while Databricks moves them.
     pub(crate) fn seen<T>(&mut self, look: Result<T, Error>) -> Result<Option<T>, Error> {
         let error = match look {
             Ok(seen) => {
@@ -86,18 +88,28 @@ impl Watch {
             Err(error) => error,
         };
         let asked = error.retry_after_ms.unwrap_or(0);
+        let patient = self.lost_ms < PATIENCE_MS;
         let forgiven = match error.kind {
             ErrorKind::NotFound => !self.met && self.lost < MOST_MISSED,
-            ErrorKind::Forbidden => self.met,
-            ErrorKind::Protocol => true,
+            ErrorKind::Forbidden => self.met && patient,
+            ErrorKind::Protocol => patient,
             _ => error.is_passing(),
         };
-        if !forgiven || self.lost_ms >= PATIENCE_MS || asked > MAX_ASKED_MS {
+        if !forgiven {
             return Err(error);
         }
+        if error.is_passing() {
+            // What is not there cannot refuse: that begins anew.
+            self.lost_ms = 0;
+        }
         self.lost += 1;
-        self.asked_ms = u32::try_from(asked).unwrap_or(u32::MAX).max(AFTER_LOST_MS);
+        self.asked_ms = u32::try_from(asked.min(MAX_ASKED_MS)).unwrap_or(0).max(AFTER_LOST_MS);
         Ok(None)
+    }
+
+    /// The same time, for other work: with its own pauses, and nothing seen of it yet.
+    pub(crate) fn anew(self) -> Self {
+        Self { poll: Poll { polls: 0, ..self.poll }, ..Self::default() }
     }
 
     /// Whether any look saw the work: what cannot be found afterwards was forgotten, and else never known.
@@ -112,7 +124,7 @@ mod tests {
     use crate::error::Delivery;
 
     const SCHEDULE: &[u32] = &[50, 100, 200, 10_000];
-    const LONG: TimeoutSeconds = TimeoutSeconds(100_000);
+    const LONG: TimeoutSeconds = TimeoutSeconds(7_200);
 
     fn lost(kind: ErrorKind) -> Result<(), Error> {
         Err(Error::new(kind, Delivery::Unknown, "lost"))
@@ -122,20 +134,38 @@ mod tests {
     fn patience(watch: &mut Watch, kind: ErrorKind) -> Vec<u32> {
         let mut pauses = Vec::new();
         while watch.seen(lost(kind)) == Ok(None) {
-            pauses.push(watch.pause(SCHEDULE, LONG).unwrap());
+            let Some(pause) = watch.pause(SCHEDULE, LONG) else { break };
+            pauses.push(pause);
         }
         pauses
     }
 
-    /// A12, H20: five minutes of outage in a row are forgiven, and of refusals of what was seen before.
+    /// A12: refusals of what was seen before, and answers without sense, are forgiven for five minutes in a row.
     #[test]
-    fn lost_looks_are_forgiven_for_five_minutes_in_a_row() {
+    fn refusals_are_forgiven_for_five_minutes_in_a_row() {
         let mut watch = Watch::default();
         assert_eq!(watch.seen(Ok(())), Ok(Some(())));
-        for kind in [ErrorKind::Unavailable, ErrorKind::Forbidden, ErrorKind::Timeout] {
+        for kind in [ErrorKind::Forbidden, ErrorKind::Protocol, ErrorKind::Forbidden] {
             let spent: u32 = patience(&mut watch, kind).iter().sum();
             assert!((300_000..310_000).contains(&spent), "{kind:?}: {spent}");
             assert_eq!(watch.seen(Ok(())), Ok(Some(())));
+        }
+    }
+
+    /// H16, H20: an outage is forgiven as long as there is time, be the work seen before or not.
+    #[test]
+    fn an_outage_is_outlasted_to_the_end_of_the_time() {
+        for kind in [ErrorKind::Unavailable, ErrorKind::RateLimited, ErrorKind::Timeout] {
+            for met in [false, true] {
+                let mut watch = Watch { met, ..Watch::default() };
+                let spent: u32 = patience(&mut watch, kind).iter().sum();
+                assert_eq!(spent, 7_200_000, "{kind:?}");
+                assert_eq!(
+                    watch.seen(Ok(())),
+                    Ok(Some(())),
+                    "the last look is after the last pause"
+                );
+            }
         }
     }
 
@@ -177,6 +207,10 @@ mod tests {
         assert_eq!(watch.seen(asked(7_000)), Ok(None));
         assert_eq!(watch.pause(&[50, 100], TimeoutSeconds(60)), Some(7_000));
         assert_eq!(watch.pause(&[50, 100], TimeoutSeconds(60)), Some(100));
-        assert!(watch.seen(asked(100_000_000)).is_err());
+        assert_eq!(watch.seen(asked(100_000_000)), Ok(None));
+        assert_eq!(watch.anew().pause(&[50], TimeoutSeconds(60)), Some(50));
+        assert_eq!(watch.pause(&[50, 100], TimeoutSeconds(60)), Some(60_000 - 7_100), "no longer");
+        assert_eq!(watch.seen(asked(100_000_000)), Ok(None));
+        assert_eq!(watch.pause(&[50, 100], LONG), Some(600_000));
     }
 }

@@ -1,8 +1,10 @@
 //! Clusters and node types.
 
-use connector_tests::Rig;
-use host_harness::ErrorKind;
-use local_workspace::{JOB_CLUSTER, RUNNING_CLUSTER, TERMINATED_CLUSTER};
+use std::time::Duration;
+
+use connector_tests::{HourOfOutage, Rig, call};
+use host_harness::{CancellationToken, ErrorKind};
+use local_workspace::{Effect, JOB_CLUSTER, Options, RUNNING_CLUSTER, TERMINATED_CLUSTER};
 use serde_json::json;
 
 /// P-GCL: the cluster with that id, with ids above 2^53 as they were sent.
@@ -102,6 +104,23 @@ async fn waiting_for_a_cluster_ends_when_it_runs() {
     let answer = rig.json("startTerminatedCluster", input).await;
     assert_eq!(answer["state"], "RUNNING", "{answer}");
     assert_eq!(rig.wire().iter().filter(|l| l.contains("/start")).count(), 1, "{:?}", rig.wire());
+}
+
+/// H16: an hour in which Databricks does not answer costs an hour, and people see why.
+#[tokio::test]
+async fn an_hour_of_outage_does_not_end_the_wait() {
+    let (rig, clock) = Rig::skipping(Options::default()).await;
+    let outage = HourOfOutage::of(&rig, &clock, "GET", "/api/2.1/clusters/get");
+    let input = json!({ "clusterId": TERMINATED_CLUSTER, "wait": true, "timeoutSeconds": 20_000 });
+    let call = call("startTerminatedCluster", &input);
+    let stop = CancellationToken::new();
+    let output = rig.harness.invoke(&rig.connection, call, &outage, stop).await.unwrap();
+    assert_eq!(connector_tests::json(&output)["state"], "RUNNING");
+    assert!(clock.skipped() >= Duration::from_hours(1), "{:?}", clock.skipped());
+    assert_eq!(rig.workspace.effects(Effect::ClusterStart), 1);
+    let lines = outage.lines();
+    let told = |line: &&String| line.ends_with("is out of sight while Databricks cannot answer");
+    assert!(lines.iter().filter(told).count() > 20, "{lines:?}");
 }
 
 /// The drop-down of clusters.

@@ -98,10 +98,11 @@ async fn server_errors_are_repeated_where_that_does_no_harm() {
     assert_eq!(requests(&rig, GET_CLUSTER), 3);
 
     let execute = "/api/1.2/commands/execute";
-    let context = rig.json("createExecutionContext", cluster()).await;
+    let context = json!({ "clusterId": RUNNING_CLUSTER, "language": "sql" });
+    let context = rig.json("createExecutionContext", context).await;
     rig.workspace.fault(Fault::always("POST", execute, answer(500, &[], "{}")));
     let command = json!({
-        "clusterId": RUNNING_CLUSTER, "contextId": context["id"], "command": "print(1)",
+        "clusterId": RUNNING_CLUSTER, "contextId": context["id"], "language": "sql", "command": "SELECT 1",
     });
     let error = rig.error("runCommand", command).await;
     assert_eq!(error.kind, ErrorKind::OutcomeUnknown, "{error:?}");

@@ -1,8 +1,10 @@
 //! SQL warehouses.
 
+use std::time::Duration;
+
 use connector_tests::Rig;
 use host_harness::ErrorKind;
-use local_workspace::{RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
+use local_workspace::{Fault, FaultAction, Options, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
 use serde_json::json;
 
 /// P-GWH.
@@ -59,6 +61,27 @@ async fn waiting_for_a_warehouse_ends_when_it_runs() {
     let rig = Rig::new().await;
     let input = json!({ "warehouseId": STOPPED_WAREHOUSE, "wait": true });
     assert_eq!(rig.json("startWarehouse", input).await["state"], "RUNNING");
+}
+
+/// A state that nobody knows, or one that leads nowhere, ends the wait as it should.
+#[tokio::test]
+async fn a_warehouse_that_does_not_start_is_told() {
+    for (state, kind, says) in [
+        ("DELETING", ErrorKind::RemoteFailed, "is DELETING"),
+        ("DELETED", ErrorKind::RemoteFailed, "is DELETED"),
+        ("STOPPED", ErrorKind::RemoteFailed, "is STOPPED"),
+        ("ASLEEP", ErrorKind::Timeout, "is in the unknown state ASLEEP, still after 90 s"),
+    ] {
+        let (rig, clock) = Rig::skipping(Options::default()).await;
+        let (headers, body) = (Vec::new(), json!({ "id": "x", "state": state }).to_string());
+        let answer = FaultAction::Status { status: 200, headers, body };
+        rig.workspace.fault(Fault::always("GET", "/api/2.0/sql/warehouses/*", answer));
+        let input = json!({ "warehouseId": STOPPED_WAREHOUSE, "wait": true, "timeoutSeconds": 90 });
+        let error = rig.error("startWarehouse", input).await;
+        assert_eq!(error.kind, kind, "{error:?}");
+        assert!(error.message.contains(says), "{error}");
+        assert_eq!(clock.skipped() >= Duration::from_secs(90), state == "ASLEEP");
+    }
 }
 
 /// The drop-down of warehouses.

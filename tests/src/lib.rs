@@ -12,13 +12,14 @@
 pub mod leaks;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use host_harness::{
-    Call, CancellationToken, Connection, ConnectionConfig, Error, Harness, Output, Secret,
-    Settings, Value,
+    Call, CancellationToken, Clock, Connection, ConnectionConfig, Error, Harness, Observer, Output,
+    Secret, Settings, Value,
 };
-use local_workspace::{LocalWorkspace, Options, Recorded};
+use local_workspace::{Fault, FaultAction, LocalWorkspace, Options, Recorded};
 use serde_json::Value as Json;
 
 /// The built component. Cargo decides whether it is up to date, so a test never runs an old one.
@@ -85,6 +86,15 @@ impl Rig {
         Self::connected(workspace, config).await
     }
 
+    /// Connected by personal access token, to a workspace of its own kind, with waits that take no time.
+    pub async fn skipping(options: Options) -> (Self, Clock) {
+        let clock = Clock::skipping();
+        let workspace = LocalWorkspace::start(options).unwrap();
+        let config = pat(&workspace);
+        let harness = harness_with(Settings { clock: clock.clone(), ..Settings::default() });
+        (Self::connected_by(harness, workspace, config).await, clock)
+    }
+
     /// Connected as the configuration says.
     pub async fn connected(workspace: LocalWorkspace, config: ConnectionConfig) -> Self {
         Self::connected_by(harness(), workspace, config).await
@@ -126,6 +136,40 @@ impl Rig {
     /// What reached the workspace, as `METHOD path?query`, in order.
     pub fn wire(&self) -> Vec<String> {
         self.workspace.requests().iter().map(line).collect()
+    }
+}
+
+/// A workspace that is down for the first hour of an action, by the time that the action waits.
+#[derive(Debug)]
+pub struct HourOfOutage<'a> {
+    rig: &'a Rig,
+    clock: Clock,
+    until: Duration,
+    lines: Mutex<Vec<String>>,
+}
+
+impl<'a> HourOfOutage<'a> {
+    /// Answers with 503 to this kind of request, of any number.
+    pub fn of(rig: &'a Rig, clock: &Clock, method: &str, path: &str) -> Self {
+        let (headers, body) = (Vec::new(), "{}".to_owned());
+        let action = FaultAction::Status { status: 503, headers, body };
+        rig.workspace.fault(Fault::always(method, path, action));
+        let until = clock.skipped() + Duration::from_hours(1);
+        Self { rig, clock: clock.clone(), until, lines: Mutex::default() }
+    }
+
+    /// What people saw meanwhile.
+    pub fn lines(self) -> Vec<String> {
+        self.lines.into_inner().unwrap()
+    }
+}
+
+impl Observer for HourOfOutage<'_> {
+    fn progress(&self, line: &str, _: Option<f32>, _: Duration) {
+        self.lines.lock().unwrap().push(line.to_owned());
+        if self.clock.skipped() >= self.until {
+            self.rig.workspace.clear_faults();
+        }
     }
 }
 

@@ -2,12 +2,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::action::{Action, Effect, Endpoint, Example, Group, Retry, Step};
+use crate::action::{Action, Effect, Endpoint, Example, Group, Step, Waiting};
 use crate::api::Api;
-use crate::error::{Error, ErrorKind};
-use crate::fields::{ClusterId, Language};
+use crate::context;
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::fields::{ClusterId, Language, TimeoutSeconds};
+use crate::watch::Watch;
 
-const CREATE: Endpoint = Endpoint::post("/api/1.2/contexts/create", Retry::Never);
+/// Pauses before each look, in milliseconds.
+const PAUSES: &[u32] = &[100, 200, 500, 1_000, 2_000, 5_000];
 
 /// # Create Execution Context
 ///
@@ -18,6 +21,22 @@ pub(crate) struct CreateExecutionContext {
     cluster_id: ClusterId,
     #[serde(default)]
     language: Language,
+    /// # Wait
+    ///
+    /// Whether to wait until the context takes commands. Otherwise the action ends as soon as Databricks accepts the
+    /// request.
+    #[serde(default = "yes")]
+    #[schemars(extend("x-group" = "Waiting"))]
+    wait: bool,
+    /// # Timeout (seconds)
+    ///
+    /// How long to wait. When the time is up, the action fails and the context is destroyed.
+    #[serde(default)]
+    timeout_seconds: TimeoutSeconds,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The context, in which commands share their variables until the cluster restarts.
@@ -30,33 +49,97 @@ pub(crate) struct ExecutionContext {
     note: Option<String>,
 }
 
-/// A second context is made when the answer about the first one is lost, which costs a place among the 145 of a cluster.
-const LEAKED: &str = "the answer about a first context was lost, so the cluster may have one more, which nobody uses, until it restarts";
+/// The context's id, whether there may be one more, and the wait for it.
+type Made = (String, bool, Watch);
 
 impl Action for CreateExecutionContext {
     const GROUP: Group = Group::Commands;
     const EFFECT: Effect = Effect::Writes;
-    const ENDPOINTS: &'static [Endpoint] = &[CREATE];
+    const ENDPOINTS: &'static [Endpoint] = &[context::CREATE, context::STATUS, context::DESTROY];
 
     type Output = ExecutionContext;
-    type State = ();
+    type State = Made;
 
-    fn start(self, api: &Api<'_>) -> Result<Step<()>, Error> {
-        let input = json!({ "clusterId": self.cluster_id, "language": self.language });
-        let id = api.made(&CREATE, &input);
-        if id.as_ref().is_err_and(|error| error.kind == ErrorKind::OutcomeUnknown) {
-            let id = api.made(&CREATE, &input)?;
-            return Step::done(&json!({ "id": id, "note": LEAKED }));
+    fn start(self, api: &Api<'_>) -> Result<Step<Made>, Error> {
+        let handle = context::handle(&self.cluster_id, "", "");
+        let made = context::create(api, &self.cluster_id, self.language);
+        let (id, leaked) = made.map_err(|e| e.with_handle(&handle))?;
+        if !self.wait {
+            return done(&id, leaked);
         }
-        Step::done(&json!({ "id": id? }))
+        self.pause(api, (id, leaked, Watch::default()), "Pending")
+    }
+
+    fn resume(self, api: &Api<'_>, mut made: Made) -> Result<Step<Made>, Error> {
+        let handle = context::handle(&self.cluster_id, &made.0, "");
+        match context::pending(api, &handle, &made.0, &mut made.2) {
+            Ok(None) => done(&made.0, made.1),
+            Ok(Some(state)) => self.pause(api, made, &state),
+            Err(error) => Err(self.given_up(api, &made, error)),
+        }
+    }
+
+    fn recover(self, api: &Api<'_>, made: Option<Made>) -> Result<Step<Made>, Error> {
+        if let Some(made) = made {
+            return self.resume(api, made);
+        }
+        let mut error = Error::interrupted();
+        error.message = "the harness stopped while the execution context was made: make it again; the cluster may have one more, \
+                         which nobody uses, until it restarts"
+            .to_owned();
+        Err(error.with_handle(&context::handle(&self.cluster_id, "", "")))
+    }
+
+    fn cancel(self, api: &Api<'_>, made: Made) -> Result<(), Error> {
+        match context::destroy(api, &self.cluster_id, &made.0) {
+            None => Ok(()),
+            Some(left) => Err(Error::new(ErrorKind::Unavailable, Delivery::Applied, left)),
+        }
     }
 
     fn example() -> Example {
-        let context = json!({ "id": "6183520974401278843" });
+        let id = "6183520974401278843";
+        let context = json!({ "id": id });
         Example {
             input: json!({ "clusterId": "0312-091544-k7p2m9qx", "language": "python" }),
-            answers: vec![context.clone()],
+            answers: vec![context.clone(), json!({ "id": id, "status": "Running" })],
             output: context,
         }
     }
+}
+
+impl CreateExecutionContext {
+    fn pause(&self, api: &Api<'_>, mut made: Made, state: &str) -> Result<Step<Made>, Error> {
+        let line = format!("execution context {}: {state}", made.0);
+        let Some(poll_after_ms) = made.2.pause(PAUSES, self.timeout_seconds) else {
+            let message = format!("{line} after {} seconds", self.timeout_seconds.0);
+            let error = Error::new(ErrorKind::Timeout, Delivery::Applied, message);
+            return Err(self.given_up(api, &made, error));
+        };
+        Ok(Step::Waiting(Waiting {
+            handle: context::handle(&self.cluster_id, &made.0, ""),
+            state: made,
+            poll_after_ms,
+            progress: Some(line),
+            emitted: None,
+        }))
+    }
+
+    /// A context that nobody waits for any longer is destroyed.
+    fn given_up(&self, api: &Api<'_>, made: &Made, error: Error) -> Error {
+        let handle = context::handle(&self.cluster_id, &made.0, "");
+        let error = match context::destroy(api, &self.cluster_id, &made.0) {
+            Some(left) => context::noted(error, &left),
+            None => error,
+        };
+        error.with_handle(&handle)
+    }
+}
+
+fn done(id: &str, leaked: bool) -> Result<Step<Made>, Error> {
+    let mut context = json!({ "id": id });
+    if let (Some(fields), true) = (context.as_object_mut(), leaked) {
+        fields.insert("note".to_owned(), context::LEAKED.into());
+    }
+    Step::done(&context)
 }

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::action::{Action, Effect, Endpoint, Example, Group, Step};
 use crate::api::Api;
-use crate::command::{self, Command, STATUS};
+use crate::command::{Command, STATUS};
+use crate::context;
 use crate::error::Error;
 use crate::fields::{ClusterId, CommandId, ContextId};
 use crate::run_outputs::CommandOutput;
@@ -29,8 +30,10 @@ impl Action for GetCommandStatus {
     type State = ();
 
     fn start(self, api: &Api<'_>) -> Result<Step<()>, Error> {
-        let handle = command::handle(&self.cluster_id, &self.context_id, self.command_id.as_str());
-        Step::done(&api.read::<Command>(&STATUS, &handle)?.decoded())
+        let context = self.context_id.as_str();
+        let handle = context::handle(&self.cluster_id, context, self.command_id.as_str());
+        let command = api.read::<Command>(&STATUS, &handle);
+        Step::done(&command.map_err(|e| context::gone(e, context))?.decoded())
     }
 
     fn example() -> Example {

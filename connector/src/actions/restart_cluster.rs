@@ -56,8 +56,12 @@ impl Action for RestartCluster {
         CHANGE.resume(api, self.wanted(), state)
     }
 
-    fn cancel(self, _api: &Api<'_>, _state: Progress) -> Result<(), Error> {
-        Err(CHANGE.cancel(self.cluster_id.as_str()))
+    fn recover(self, api: &Api<'_>, state: Option<Progress>) -> Result<Step<Progress>, Error> {
+        CHANGE.recover(api, self.wanted(), state)
+    }
+
+    fn cancel(self, _api: &Api<'_>, state: Progress) -> Result<(), Error> {
+        CHANGE.cancel(self.cluster_id.as_str(), &state)
     }
 
     fn example() -> Example {

@@ -9,7 +9,7 @@ use crate::fields::{ClusterId, TimeoutSeconds};
 use crate::lifecycle::{Change, Progress, Wanted};
 use crate::outputs::ClusterChange;
 
-const CHANGE: Change = Change {
+pub(crate) const CHANGE: Change = Change {
     thing: "cluster",
     id: "cluster_id",
     submit: Endpoint::post("/api/2.1/clusters/start", Retry::Convergent),
@@ -56,8 +56,12 @@ impl Action for StartTerminatedCluster {
         CHANGE.resume(api, self.wanted(), state)
     }
 
-    fn cancel(self, _api: &Api<'_>, _state: Progress) -> Result<(), Error> {
-        Err(CHANGE.cancel(self.cluster_id.as_str()))
+    fn recover(self, api: &Api<'_>, state: Option<Progress>) -> Result<Step<Progress>, Error> {
+        CHANGE.recover(api, self.wanted(), state)
+    }
+
+    fn cancel(self, _api: &Api<'_>, state: Progress) -> Result<(), Error> {
+        CHANGE.cancel(self.cluster_id.as_str(), &state)
     }
 
     fn example() -> Example {

@@ -46,10 +46,24 @@ fn status_of(body: &str) -> Flow {
 #[test]
 fn a_context_is_created_once_and_named() {
     let input = json!({ "clusterId": "0312-091544-k7p2m9qx" });
-    let created =
-        flow::run("createExecutionContext", &input, [ok(r#"{"id":"6183520974401278843"}"#)]);
+    let status = |status| ok(&json!({ "id": "6183520974401278843", "status": status }).to_string());
+    let made = || ok(r#"{"id":"6183520974401278843"}"#);
+    let answers = [made(), status("Pending"), status("Dreaming"), status("Running")];
+    let created = flow::run("createExecutionContext", &input, answers);
     assert_eq!(created.json(), json!({ "id": "6183520974401278843" }));
-    assert_eq!(created.calls(), ["POST /api/1.2/contexts/create"]);
+    let mut looks = vec!["POST /api/1.2/contexts/create"];
+    looks.extend([
+        "GET /api/1.2/contexts/status?clusterId=0312-091544-k7p2m9qx&contextId=6183520974401278843";
+        3
+    ]);
+    assert_eq!(created.calls(), looks);
+    let lines: Vec<_> = created.waits.iter().map(|w| w.progress.clone().unwrap()).collect();
+    assert_eq!(lines[1], "execution context 6183520974401278843: Pending");
+    assert_eq!(lines[2], "execution context 6183520974401278843: in the unknown state Dreaming");
+    let mut at_once = input;
+    at_once["wait"] = json!(false);
+    let at_once = flow::run("createExecutionContext", &at_once, [made()]);
+    assert_eq!(at_once.json(), json!({ "id": "6183520974401278843" }));
     let body = json!({ "clusterId": "0312-091544-k7p2m9qx", "language": "python" });
     assert_eq!(created.sent(0), body);
 }
@@ -175,8 +189,8 @@ fn an_unknown_status_is_waited_for_until_the_time_is_up() {
     assert_eq!(
         error.message,
         format!(
-            "command {COMMAND_ID} is in the unknown status \"Hibernating\" after 1 seconds and keeps running; look at it with \
-             Get Command Status, or set a longer timeout"
+            "command {COMMAND_ID}: in the unknown status \"Hibernating\" after 1 seconds; it keeps running; look at it with Get \
+             Command Status, or set a longer timeout"
         )
     );
     assert_eq!(error.handle, Some(handle()));
@@ -196,11 +210,68 @@ fn a_short_outage_does_not_end_the_wait() {
     assert_eq!(executes, 1);
 }
 
+/// H23: a context that ended with its cluster is named, when the command is sent and while it runs.
 #[test]
-fn a_lost_context_while_waiting_names_the_command() {
-    let gone = r#"{"error":"ContextNotFound: no context 6183520974401278843"}"#;
-    let run = flow::run("runCommand", &input(&json!({})), [ok(EXECUTED), answer(404, gone)]);
-    assert_eq!(run.error().handle, Some(handle()));
+fn a_context_that_is_gone_is_told() {
+    let gone = || answer(500, r#"{"error":"ContextNotFound: context was not found"}"#);
+    let text = "execution context 6183520974401278843 no longer exists (was the cluster restarted?); make a new one";
+    let sent = flow::run("runCommand", &input(&json!({})), [gone()]);
+    assert_eq!((sent.error().kind, sent.error().message.as_str()), (ErrorKind::NotFound, text));
+    assert_eq!(sent.error().delivery, Delivery::Rejected);
+    let answers = [ok(EXECUTED), ok(RUNNING), gone()];
+    let running = flow::run("runCommand", &input(&json!({})), answers);
+    assert_eq!(running.error().message, text);
+    assert_eq!(running.error().handle, Some(handle()));
+    let status = flow::run("getCommandStatus", &handle(), [gone()]);
+    assert_eq!(status.error().message, text);
+}
+
+/// H23: a context that cannot start is told and destroyed.
+#[test]
+fn a_context_that_cannot_start_is_told() {
+    let cluster = json!({ "clusterId": "c" });
+    let answers = [ok(r#"{"id":"7"}"#), ok(r#"{"id":"7","status":"Error"}"#), ok("{}")];
+    let created = flow::run("createExecutionContext", &cluster, answers);
+    assert_eq!(created.error().kind, ErrorKind::RemoteFailed);
+    assert!(created.error().message.contains("execution context 7 could not be started"));
+    assert_eq!(created.error().handle, Some(json!({ "clusterId": "c", "contextId": "7" })));
+    assert_eq!(created.calls()[2], "POST /api/1.2/contexts/destroy");
+    assert_eq!(created.sent(2), json!({ "clusterId": "c", "contextId": "7" }));
+}
+
+/// A context that nobody waits for any longer is destroyed, or named when it cannot be.
+#[test]
+fn a_context_that_takes_too_long_is_destroyed() {
+    let input = json!({ "clusterId": "c", "timeoutSeconds": 1 });
+    let pending = || ok(r#"{"id":"7","status":"Pending"}"#);
+    let answers = |last| {
+        [ok(r#"{"id":"7"}"#)].into_iter().chain((0..4).map(move |_| pending())).chain([last])
+    };
+    let late = flow::run("createExecutionContext", &input, answers(ok("{}")));
+    assert_eq!((late.error().kind, late.left), (ErrorKind::Timeout, 0));
+    assert_eq!(late.error().message, "execution context 7: Pending after 1 seconds");
+    assert_eq!(late.error().details, None);
+    let stuck = flow::run("createExecutionContext", &input, answers(answer(403, "{}")));
+    let note = stuck.error().details.as_ref().unwrap()["note"].as_str().unwrap();
+    assert!(note.starts_with("execution context 7 could not be destroyed"), "{note}");
+}
+
+/// A cluster that is down is told as the reason why a context is of no use.
+#[test]
+fn a_command_on_a_cluster_that_is_down_is_told() {
+    for (code, state) in
+        [("InvalidStateException", "TERMINATED"), ("ClusterNotReadyException", "PENDING")]
+    {
+        let refused = answer(500, &json!({ "error": format!("{code}: Cluster c") }).to_string());
+        let seen = ok(&json!({ "state": state }).to_string());
+        let run =
+            flow::run("runCommand", &input(&json!({ "startCluster": true })), [refused, seen]);
+        let error = run.error();
+        assert_eq!((error.kind, error.delivery), (ErrorKind::Conflict, Delivery::Rejected));
+        assert!(error.message.contains(&format!("is {state}, and its execution contexts")));
+        assert!(error.message.contains("leave out contextId"), "{error}");
+        assert_eq!((run.left, run.waits.len()), (0, 0));
+    }
 }
 
 /// Takes the request and loses the answer.

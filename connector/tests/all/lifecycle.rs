@@ -26,6 +26,8 @@ struct Ended {
     result: Result<Value, Error>,
     /// Pauses in milliseconds.
     pauses: Vec<u32>,
+    /// What was shown meanwhile.
+    lines: Vec<String>,
     /// Method and last segment of each request.
     calls: Vec<String>,
 }
@@ -34,12 +36,14 @@ struct Ended {
 fn run(action: &str, input: &Value, answers: impl IntoIterator<Item = Response>) -> Ended {
     let canned = Canned::new(answers);
     let invocation = invocation(action, input);
-    let mut pauses = Vec::new();
+    let (mut pauses, mut lines) = (Vec::new(), Vec::new());
     let mut step = connector::start(&canned, &invocation);
     let result = loop {
         match step {
             Ok(Step::Waiting(Waiting { state, poll_after_ms, progress, .. })) => {
-                assert!(progress.is_some_and(|line| !line.contains('\n')));
+                let line = progress.unwrap();
+                assert!(!line.contains('\n'));
+                lines.push(line);
                 pauses.push(poll_after_ms);
                 step = connector::resume(&canned, &invocation, &state.to_string());
             }
@@ -52,7 +56,7 @@ fn run(action: &str, input: &Value, answers: impl IntoIterator<Item = Response>)
         let path = request.url.split('?').next().unwrap_or_default();
         format!("{} {}", request.method, path.rsplit('/').next().unwrap_or_default())
     });
-    Ended { result, pauses, calls: calls.collect() }
+    Ended { result, pauses, lines, calls: calls.collect() }
 }
 
 fn cluster(wait: bool) -> Value {
@@ -157,7 +161,7 @@ fn time_that_is_up_leaves_the_handle() {
     let ended = run("restartCluster", &input, answers);
     let error = ended.result.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Timeout);
-    assert_eq!(ended.pauses, [1_000, 2_000, 2_000]);
+    assert_eq!(ended.pauses, [0, 1_000, 2_000, 2_000]);
     assert!(error.message.contains("PENDING: Finding instances, still after 5 s"), "{error}");
     assert_eq!(error.handle, Some(json!({ "cluster_id": CLUSTER })));
 }
@@ -173,21 +177,116 @@ fn a_wait_is_as_long_as_it_may_be() {
     assert!(ended.pauses.iter().sum::<u32>() > 2 * 3_600 * 1_000);
 }
 
-/// H15: an outage while a cluster starts does not end the wait.
+/// H16: an hour of outage while a cluster starts costs nothing but time, and people see why.
 #[test]
-fn an_outage_does_not_end_the_wait() {
-    let down = std::iter::repeat_with(|| answer(503, "{}")).take(10);
+fn an_hour_of_outage_does_not_end_the_wait() {
+    let down = std::iter::repeat_with(|| answer(503, "{}")).take(365);
     let answers = std::iter::once(ok("{}")).chain(down).chain([ok(r#"{"state":"RUNNING"}"#)]);
-    let ended = run("startTerminatedCluster", &cluster(true), answers);
+    let input = json!({ "clusterId": CLUSTER, "wait": true, "timeoutSeconds": 7_200 });
+    let ended = run("startTerminatedCluster", &input, answers);
     assert_eq!(ended.result.unwrap()["state"], "RUNNING");
+    assert!(ended.pauses.iter().sum::<u32>() > 3_600_000);
+    assert!(ended.lines[5].contains("out of sight while Databricks cannot answer"));
+}
+
+/// What does not pass by itself ends the wait at once.
+#[test]
+fn what_is_hopeless_ends_the_wait() {
+    let gone = r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Cluster does not exist"}"#;
+    for (status, body, kind) in
+        [(401, "{}", ErrorKind::Unauthenticated), (404, gone, ErrorKind::NotFound)]
+    {
+        let answers = [ok("{}"), ok(r#"{"state":"PENDING"}"#), answer(status, body)];
+        let error = run("startTerminatedCluster", &cluster(true), answers).result.unwrap_err();
+        assert_eq!(error.kind, kind);
+        assert_eq!(error.handle, Some(json!({ "cluster_id": CLUSTER })));
+    }
+}
+
+/// A state that nobody knows is waited out to the end of the time, and then said.
+#[test]
+fn an_unknown_state_is_said() {
+    let states = std::iter::repeat_with(|| ok(r#"{"state":"DREAMING"}"#)).take(40);
+    let input = json!({ "warehouseId": "w", "wait": true, "timeoutSeconds": 60 });
+    for action in ["startWarehouse", "stopWarehouse"] {
+        let ended = run(action, &input, std::iter::once(ok("{}")).chain(states.clone()));
+        let error = ended.result.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Timeout);
+        assert!(
+            error.message.contains("w is in the unknown state DREAMING, still after 60 s"),
+            "{error}"
+        );
+        assert_eq!(ended.pauses.iter().sum::<u32>(), 60_000);
+    }
+}
+
+/// Every state that the reference knows ends or goes on as it should, for each of the waits.
+#[test]
+fn every_state_has_its_meaning() {
+    let clusters = [
+        "PENDING",
+        "RUNNING",
+        "RESTARTING",
+        "RESIZING",
+        "TERMINATING",
+        "TERMINATED",
+        "ERROR",
+        "UNKNOWN",
+    ];
+    let warehouses = ["STARTING", "RUNNING", "STOPPING", "STOPPED", "DELETING", "DELETED"];
+    for (action, states, good, bad) in [
+        (
+            "startTerminatedCluster",
+            &clusters[..],
+            &["RUNNING", "RESIZING"][..],
+            &["TERMINATED", "ERROR", "UNKNOWN"][..],
+        ),
+        ("terminateCluster", &clusters, &["TERMINATED"], &["ERROR", "UNKNOWN"]),
+        ("startWarehouse", &warehouses, &["RUNNING"], &["STOPPED", "DELETING", "DELETED"]),
+        ("stopWarehouse", &warehouses, &["STOPPED"], &["DELETING", "DELETED"]),
+    ] {
+        for state in states {
+            let input = match action.contains("Cluster") {
+                true => cluster(true),
+                false => json!({ "warehouseId": "w", "wait": true }),
+            };
+            let end = format!(r#"{{"state":"{}"}}"#, good[0]);
+            let seen = ok(&json!({ "state": state }).to_string());
+            let ended = run(action, &input, [ok("{}"), seen, ok(&end)]);
+            let looks = ended.calls.len() - 1;
+            let what = format!("{action} {state}: {:?}", ended.result);
+            if bad.contains(state) {
+                let error = ended.result.unwrap_err();
+                assert_eq!((error.kind, looks), (ErrorKind::RemoteFailed, 1), "{what}");
+                assert!(error.message.contains(state), "{what}");
+            } else {
+                assert!(ended.result.is_ok(), "{what}");
+                assert_eq!(looks, if good.contains(state) { 1 } else { 2 }, "{what}");
+            }
+        }
+    }
+}
+
+/// A warehouse that is being deleted refuses to start, and the state says why.
+#[test]
+fn a_warehouse_that_is_deleted_does_not_start() {
+    for state in ["DELETING", "DELETED"] {
+        let answers = [wrong_state(), ok(&json!({ "state": state }).to_string())];
+        let input = json!({ "warehouseId": "w", "wait": true });
+        let ended = run("startWarehouse", &input, answers);
+        assert_eq!(ended.result.unwrap_err().kind, ErrorKind::Conflict, "{state}");
+        assert_eq!(ended.pauses, [0; 0]);
+    }
 }
 
 #[test]
 fn nothing_takes_a_start_back() {
     let invocation = invocation("startTerminatedCluster", &cluster(true));
-    let error = connector::cancel(&Canned::default(), &invocation, "[0,null,\"\",[0,0,0,0,0,0]]")
-        .unwrap_err();
+    let cancel = |state: &str| connector::cancel(&Canned::default(), &invocation, state);
+    let error = cancel("[1,null,\"\",[0,0,0,0,0,0]]").unwrap_err();
     assert!(error.message.contains("goes on"), "{error}");
+    // What waits for another change to end has not been sent.
+    assert_eq!(cancel("[0,null,\"\",[0,0,1,1,0,0]]"), Ok(()));
 }
 
 #[test]

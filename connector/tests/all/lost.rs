@@ -207,7 +207,7 @@ fn a_lost_command_is_unknown_and_sent_once() {
 /// H23: a context more does no harm, and is told.
 #[test]
 fn a_lost_context_is_made_once_more_and_told() {
-    let input = json!({ "clusterId": "c" });
+    let input = json!({ "clusterId": "c", "wait": false });
     for reply in unclear() {
         let run = flow::run_mixed(
             "createExecutionContext",
@@ -222,7 +222,7 @@ fn a_lost_context_is_made_once_more_and_told() {
     }
     let plain =
         flow::run_mixed("createExecutionContext", &input, [Ok(ok(r#"{"id":9007199254740993}"#))]);
-    assert_eq!(plain.end.unwrap(), r#"{"id":9007199254740993}"#);
+    assert_eq!(plain.end.unwrap(), r#"{"id":"9007199254740993"}"#);
 }
 
 /// H24: an id that is a number keeps its digits.

@@ -9,6 +9,7 @@
 )]
 
 mod commands;
+mod compute_recovered;
 mod connections;
 mod dialect;
 mod examples;
@@ -18,6 +19,7 @@ mod hostile;
 mod inputs;
 mod lifecycle;
 mod lost;
+mod one_shot;
 mod seed;
 mod statements;
 mod transport;

@@ -62,6 +62,7 @@ mod fields;
 mod history;
 mod letter_case;
 mod lifecycle;
+mod lists;
 mod multipart;
 mod outputs;
 mod pages;
@@ -72,6 +73,7 @@ mod watch;
 mod command;
 mod command_results;
 
+mod downloads;
 mod rows;
 mod sql_parameters;
 mod statement;

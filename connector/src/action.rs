@@ -96,6 +96,11 @@ pub enum Output {
     /// JSON text, not re-typed.
     Json(String),
     Text(String),
+    /// Text of another type than plain.
+    Typed {
+        text: String,
+        content_type: &'static str,
+    },
     Binary {
         bytes: Vec<u8>,
         content_type: String,

@@ -8,7 +8,7 @@ use crate::action::{Endpoint, Fields, Retry};
 use crate::connections::Workspace;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::error_body::Said;
-use crate::http::{Request, Response, Transport};
+use crate::http::{Incoming, Request, Response, Transport};
 use crate::{plain_text, url};
 
 /// What an action calls Databricks with. Lives for one step.
@@ -114,6 +114,26 @@ impl Api<'_> {
             return crate::debug::logged(request, || self.transport.send(request));
         }
         Ok(self.transport.send(request)?)
+    }
+}
+
+/// Answers that are under way.
+impl Api<'_> {
+    /// Sends a request to be answered in parts, without waiting.
+    pub(crate) fn open(&self, request: &Request) -> Result<Box<dyn Incoming>, Error> {
+        Ok(self.transport.open(request)?)
+    }
+
+    /// Waits for status and headers of an answer to `request`.
+    pub(crate) fn head(
+        &self,
+        request: &Request,
+        answer: &mut dyn Incoming,
+    ) -> Result<Response, Error> {
+        if self.debug {
+            return crate::debug::logged(request, || answer.head());
+        }
+        Ok(answer.head()?)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::http::TransportError;
 const LIMIT: usize = 64 * 1024 * 1024;
 
 /// How much is asked for at once: enough to keep the number of calls low, little beside the body itself.
-const PART: u64 = 64 * 1024;
+pub(crate) const PART: u64 = 64 * 1024;
 
 /// A body of unstated size is kept in blocks of about this size. In one piece it would be copied, and need its memory twice
 /// and more, each time that it outgrows it.

@@ -79,4 +79,33 @@ impl From<TransportError> for Error {
 /// Who sends requests: `wasi:http` in the component, canned answers in the native tests.
 pub trait Transport {
     fn send(&self, request: &Request) -> Result<Response, TransportError>;
+
+    /// Sends a request without waiting for its answer, so that several can be under way.
+    fn open(&self, request: &Request) -> Result<Box<dyn Incoming>, TransportError> {
+        Ok(Box::new(Whole(self.send(request)?)))
+    }
+}
+
+/// An answer that is under way and read in parts.
+pub trait Incoming {
+    /// Waits for status and headers; an answer without a body. Asked for once, before the parts.
+    fn head(&mut self) -> Result<Response, TransportError>;
+
+    /// The next part of the body, none at its end.
+    fn part(&mut self) -> Result<Option<Vec<u8>>, TransportError>;
+}
+
+/// An answer that is there already.
+struct Whole(Response);
+
+impl Incoming for Whole {
+    fn head(&mut self) -> Result<Response, TransportError> {
+        let Response { status, headers, .. } = &self.0;
+        Ok(Response { status: *status, headers: headers.clone(), body: Vec::new() })
+    }
+
+    fn part(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        let body = std::mem::take(&mut self.0.body);
+        Ok((!body.is_empty()).then_some(body))
+    }
 }

@@ -62,6 +62,7 @@ mod fields;
 mod history;
 mod letter_case;
 mod lifecycle;
+mod lists;
 mod multipart;
 mod outputs;
 mod pages;
@@ -73,6 +74,7 @@ mod command;
 mod command_results;
 mod context;
 
+mod downloads;
 mod rows;
 mod sql_parameters;
 mod statement;

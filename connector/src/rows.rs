@@ -1,17 +1,13 @@
-//! Rows of a SQL result: from the text cells that Databricks sends to JSON of the columns' types, appended to a buffer.
-//! Nothing is built per cell and no number is parsed. Not here: which chunk comes next (`statement_result.rs`).
+//! What the rows of a SQL result are written as: the forms that there are, and columns by the types of the manifest. Not
+//! here: how rows are read and written (`connector_rows`), and which chunk comes next (`statement_result.rs`).
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
+use connector_rows::{Column, Fault, Format, Kind};
 use schemars::JsonSchema;
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
-use crate::api::not_json;
-use crate::error::Error;
+use crate::error::{Delivery, Error, ErrorKind};
 
 /// # Result Format
 ///
@@ -24,51 +20,57 @@ pub(crate) enum ResultFormat {
     Objects,
     /// # Arrays of typed values
     Arrays,
+    /// # CSV, NULL as nothing and empty text as ""
+    Csv,
+    /// # Objects, one on each line (NDJSON)
+    Ndjson,
     /// # Arrays of text, as Databricks sends them
     Raw,
 }
 
-/// What the text of a cell becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    /// A JSON number of the same digits; text where JSON has no such number (`NaN`).
-    Number,
-    Boolean,
-    /// The JSON that the text is.
-    Json,
-    Text,
-}
+impl ResultFormat {
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::Objects => Format::Objects,
+            Self::Arrays => Format::Arrays,
+            Self::Csv => Format::Csv,
+            Self::Ndjson => Format::Ndjson,
+            Self::Raw => Format::Raw,
+        }
+    }
 
-impl Kind {
-    /// By `type_name` of the manifest; an open set, so that what is new is text.
-    fn of(type_name: &str) -> Self {
-        match type_name {
-            "BYTE" | "SHORT" | "INT" | "LONG" | "FLOAT" | "DOUBLE" | "DECIMAL" => Self::Number,
-            "BOOLEAN" => Self::Boolean,
-            "ARRAY" | "MAP" | "STRUCT" | "VARIANT" | "OBJECT" => Self::Json,
-            _ => Self::Text,
+    /// The media type of forms that are rows and nothing else.
+    pub(crate) fn content_type(self) -> Option<&'static str> {
+        match self {
+            Self::Objects | Self::Arrays | Self::Raw => None,
+            Self::Csv => Some("text/csv; charset=utf-8"),
+            Self::Ndjson => Some("application/x-ndjson"),
         }
     }
 }
 
-/// A column as rows are written with it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) struct Column {
-    /// The name in an object, as JSON text with its colon.
-    key: String,
-    kind: Kind,
+/// A column as the manifest describes it: name, `type_name`, `type_text`.
+pub(crate) type Described = [String; 3];
+
+/// By `type_name` of the manifest; an open set, so that what is new is text.
+fn kind(type_name: &str) -> Kind {
+    match type_name {
+        "BYTE" | "SHORT" | "INT" | "LONG" | "FLOAT" | "DOUBLE" | "DECIMAL" => Kind::Number,
+        "BOOLEAN" => Kind::Boolean,
+        "ARRAY" | "MAP" | "STRUCT" | "VARIANT" | "OBJECT" => Kind::Json,
+        _ => Kind::Text,
+    }
 }
 
-/// The columns of a result from pairs of name and `type_name`.
+/// The columns of a result as rows are written with them.
 ///
 /// SQL allows names that repeat and JSON objects do not: a repeated name gets the first suffix `_2`, `_3`, … that no
 /// column has, and a column without a name is `column_<position>`.
-pub(crate) fn columns(described: &[(String, String)]) -> Vec<Column> {
+pub(crate) fn columns(described: &[Described]) -> Vec<Column> {
     let mut uses: HashMap<String, Use> =
-        described.iter().map(|(name, _)| (name.clone(), Use::default())).collect();
+        described.iter().map(|[name, ..]| (name.clone(), Use::default())).collect();
     let mut columns = Vec::with_capacity(described.len());
-    for (position, (name, type_name)) in described.iter().enumerate() {
+    for (position, [name, type_name, _]) in described.iter().enumerate() {
         let base = if name.is_empty() { format!("column_{}", position + 1) } else { name.clone() };
         let mut unique = base.clone();
         while uses.get(&unique).is_some_and(|used| used.taken || unique != *name) {
@@ -76,10 +78,8 @@ pub(crate) fn columns(described: &[(String, String)]) -> Vec<Column> {
             *repeated += 1;
             unique = format!("{base}_{}", *repeated + 1);
         }
-        columns.push(Column {
-            key: format!("{}:", serde_json::Value::from(unique.as_str())),
-            kind: Kind::of(type_name),
-        });
+        let key = serde_json::Value::from(unique.as_str()).to_string();
+        columns.push(Column::new(&key, kind(type_name)));
         uses.entry(unique).or_default().taken = true;
     }
     columns
@@ -93,174 +93,61 @@ struct Use {
     repeated: u32,
 }
 
-/// Appends the rows of a `data_array`, separated by commas, and tells how many they are. `first` is false when a row
-/// was written before.
-pub(crate) fn append(
-    data_array: &RawValue,
-    columns: &[Column],
-    format: ResultFormat,
-    first: bool,
-    out: &mut String,
-) -> Result<u64, Error> {
-    let mut rows = Rows { columns, format, out, first, count: 0 };
-    let mut json = serde_json::Deserializer::from_str(data_array.get());
-    json.deserialize_seq(&mut rows).map_err(|e| not_json(data_array.get(), &e))?;
-    Ok(rows.count)
-}
-
-struct Rows<'a> {
-    columns: &'a [Column],
-    format: ResultFormat,
-    out: &'a mut String,
-    first: bool,
-    count: u64,
-}
-
-impl<'de> Visitor<'de> for &mut Rows<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of rows")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
-        while rows.next_element_seed(Row(self))?.is_some() {
-            self.count += 1;
+/// The error of rows that cannot be what Databricks sent. `before` counts the rows of the chunk that were read earlier.
+pub(crate) fn broken(fault: Fault, before: u64) -> Error {
+    let why = match fault {
+        Fault::Early => "they ended early",
+        Fault::NotJson => "they are not JSON",
+        Fault::NotRows => "they are no array of rows, which are arrays",
+        Fault::NotText => "they are not UTF-8 text",
+        Fault::Width { row, found, expected } => {
+            return Error::protocol(format!(
+                "row {} of a chunk has {found} values and not {expected}",
+                before + row
+            ));
         }
-        Ok(())
-    }
-}
-
-/// One row.
-struct Row<'r, 'a>(&'r mut Rows<'a>);
-
-impl<'de> DeserializeSeed<'de> for Row<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Row<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a row, which is an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut cells: A) -> Result<(), A::Error> {
-        let Rows { columns, format, out, first, count } = self.0;
-        if !(*first && *count == 0) {
-            out.push(',');
+        Fault::TooLarge => {
+            let why = "a row of the result is larger than 64 MiB; select fewer columns";
+            return Error::new(ErrorKind::TooLarge, Delivery::Applied, why);
         }
-        let objects = *format == ResultFormat::Objects;
-        out.push(if objects { '{' } else { '[' });
-        for (position, column) in columns.iter().enumerate() {
-            let Some(cell) = cells.next_element::<&RawValue>()? else {
-                return Err(width::<A>(*count, position, columns.len()));
-            };
-            if position > 0 {
-                out.push(',');
-            }
-            if objects {
-                out.push_str(&column.key);
-            }
-            let kind = if *format == ResultFormat::Raw { Kind::Text } else { column.kind };
-            out.push_str(&typed(cell.get(), kind));
-        }
-        if cells.next_element::<IgnoredAny>()?.is_some() {
-            return Err(width::<A>(*count, columns.len() + 1, columns.len()));
-        }
-        out.push(if objects { '}' } else { ']' });
-        Ok(())
-    }
-}
-
-/// A row that is narrower or wider than the manifest says cannot be assigned to columns.
-fn width<'de, A: SeqAccess<'de>>(row: u64, found: usize, expected: usize) -> A::Error {
-    A::Error::custom(format!("row {row} of a chunk has {found} values and not {expected}"))
-}
-
-/// JSON text for a cell, which is itself JSON text: a string or null.
-///
-/// Text stays as it was escaped; only a cell that holds JSON has to be unescaped.
-fn typed(cell: &str, kind: Kind) -> Cow<'_, str> {
-    let Some(text) = cell.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-        return Cow::Borrowed(cell);
     };
-    let same = match kind {
-        Kind::Number => is_number(text.as_bytes()),
-        Kind::Boolean => matches!(text, "true" | "false"),
-        Kind::Json => {
-            let json = serde_json::from_str::<String>(cell).ok();
-            let complete = json.filter(|json| serde_json::from_str::<IgnoredAny>(json).is_ok());
-            return complete.map_or(Cow::Borrowed(cell), Cow::Owned);
-        }
-        Kind::Text => false,
-    };
-    Cow::Borrowed(if same { text } else { cell })
-}
-
-/// Whether text is a number by the grammar of JSON (RFC 8259, 6).
-fn is_number(text: &[u8]) -> bool {
-    let rest = text.strip_prefix(b"-").unwrap_or(text);
-    let (whole, rest) = digits(rest);
-    if whole.is_empty() || (whole.len() > 1 && whole.starts_with(b"0")) {
-        return false;
-    }
-    let rest = match rest.strip_prefix(b".") {
-        Some(fraction) => match digits(fraction) {
-            ([], _) => return false,
-            (_, rest) => rest,
-        },
-        None => rest,
-    };
-    match rest {
-        [] => true,
-        [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => {
-            matches!(digits(exponent), ([_, ..], []))
-        }
-        _ => false,
-    }
-}
-
-fn digits(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    text.split_at(end)
+    Error::protocol(format!("the rows of Databricks cannot be read: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use connector_rows::{Limits, Writer, is_number};
     use proptest::prelude::*;
+    use serde_json::value::RawValue;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn described(columns: &[(&str, &str)]) -> Vec<Column> {
-        let owned = |(name, kind): &(&str, &str)| ((*name).to_owned(), (*kind).to_owned());
+        let owned = |(name, kind): &(&str, &str)| [*name, *kind, ""].map(str::to_owned);
         super::columns(&columns.iter().map(owned).collect::<Vec<_>>())
     }
 
     fn names(given: &[String]) -> Vec<String> {
-        let described: Vec<_> = given.iter().map(|name| (name.clone(), String::new())).collect();
-        let columns = super::columns(&described);
-        let name =
-            |column: &Column| serde_json::from_str(column.key.trim_end_matches(':')).unwrap();
-        columns.iter().map(name).collect()
+        let described: Vec<_> = given.iter().map(|name| (name.as_str(), "")).collect();
+        let nulls = json!([vec![Value::Null; given.len()]]).to_string();
+        let written = written(&nulls, &self::described(&described), Format::Objects).unwrap();
+        let rows: Vec<serde_json::Map<String, Value>> = serde_json::from_str(&written).unwrap();
+        rows.into_iter().flatten().map(|(name, _)| name).collect()
     }
 
-    fn written(data: &str, columns: &[Column], format: ResultFormat) -> Result<String, Error> {
-        let data: &RawValue = serde_json::from_str(data).unwrap();
-        let mut out = "[".to_owned();
-        append(data, columns, format, true, &mut out)?;
-        Ok(out + "]")
+    fn written(data: &str, columns: &[Column], format: Format) -> Result<String, Error> {
+        let limits = Limits { rows: u64::MAX, bytes: u64::MAX, pause: usize::MAX };
+        let mut writer = Writer::new(columns, format, limits, false, Vec::new());
+        let fed = writer.feed(data.as_bytes()).and_then(|_| writer.end());
+        fed.map_err(|fault| broken(fault, 0))?;
+        Ok(format!("[{}]", String::from_utf8(writer.into_written().unwrap()).unwrap()))
     }
 
     /// What one cell of a type becomes.
     fn cell(type_name: &str, text: &str) -> String {
         let data = json!([[text]]).to_string();
-        let row = written(&data, &described(&[("c", type_name)]), ResultFormat::Arrays).unwrap();
+        let row = written(&data, &described(&[("c", type_name)]), Format::Arrays).unwrap();
         row.strip_prefix("[[").unwrap().strip_suffix("]]").unwrap().to_owned()
     }
 
@@ -301,21 +188,21 @@ mod tests {
     #[test]
     fn null_is_null_of_any_type() {
         let columns = described(&[("a", "LONG"), ("b", "ARRAY"), ("c", "STRING")]);
-        let rows = written("[[null, null, null]]", &columns, ResultFormat::Objects).unwrap();
+        let rows = written("[[null, null, null]]", &columns, Format::Objects).unwrap();
         assert_eq!(rows, r#"[{"a":null,"b":null,"c":null}]"#);
     }
 
     #[test]
     fn escapes_stay_as_they_were_sent() {
         let columns = described(&[("a\"b\n", "STRING")]);
-        let rows = written(r#"[ [ "\u00e9\n\"" ] ]"#, &columns, ResultFormat::Objects).unwrap();
+        let rows = written(r#"[ [ "\u00e9\n\"" ] ]"#, &columns, Format::Objects).unwrap();
         assert_eq!(rows, r#"[{"a\"b\n":"\u00e9\n\""}]"#);
     }
 
     #[test]
     fn raw_rows_are_text() {
         let columns = described(&[("a", "LONG"), ("b", "ARRAY")]);
-        let rows = written(r#"[["1","[1]"],[null,null]]"#, &columns, ResultFormat::Raw).unwrap();
+        let rows = written(r#"[["1","[1]"],[null,null]]"#, &columns, Format::Raw).unwrap();
         assert_eq!(rows, r#"[["1","[1]"],[null,null]]"#);
     }
 
@@ -325,11 +212,11 @@ mod tests {
         for (data, expected) in [
             (r#"[["1","2"],["1"]]"#, "row 1 of a chunk has 1 values and not 2"),
             (r#"[["1","2","3"]]"#, "row 0 of a chunk has 3 values and not 2"),
-            (r#"["1"]"#, "a row, which is an array"),
-            (r#"{"a":"1"}"#, "an array of rows"),
+            (r#"["1"]"#, "no array of rows"),
+            (r#"{"a":"1"}"#, "no array of rows"),
         ] {
             let message =
-                written(data, &columns, ResultFormat::Objects).unwrap_err().into_facts().message;
+                written(data, &columns, Format::Objects).unwrap_err().into_facts().message;
             assert!(message.contains(expected), "{message}");
         }
     }

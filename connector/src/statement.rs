@@ -1,7 +1,7 @@
 //! A SQL statement on the wire: its request, its states and its answers. Not here: when it is asked for again
 //! (`actions/run_sql.rs`) and how its rows are joined (`statement_result.rs`).
 
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use crate::api::not_json;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::WarehouseId;
 use crate::plain_text;
+use crate::rows::Described;
 use crate::sql_parameters::WireParameter;
 
 /// The body that submits a statement.
@@ -23,8 +24,12 @@ pub(crate) struct Submission<'a> {
     pub(crate) schema: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) parameters: Vec<WireParameter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) query_tags: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) row_limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) byte_limit: Option<u64>,
     pub(crate) wait_timeout: &'static str,
     pub(crate) on_wait_timeout: &'static str,
     pub(crate) disposition: &'static str,
@@ -80,7 +85,28 @@ pub(crate) struct Chunk<'a> {
     pub(crate) next_chunk_index: Option<u64>,
     #[serde(borrow)]
     pub(crate) data_array: Option<&'a RawValue>,
-    pub(crate) external_links: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(crate) external_links: Vec<Value>,
+}
+
+/// Where the rows of a chunk can be fetched, for some minutes and by whoever has it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) url: String,
+    /// What has to be sent along.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) said: Said,
+    /// About how large it is.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// What Databricks says of a chunk, where it does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said {
+    pub(crate) index: Option<u64>,
+    pub(crate) first_row: Option<u64>,
+    pub(crate) rows: Option<u64>,
+    pub(crate) next: Option<u64>,
 }
 
 /// What a result is made of.
@@ -93,20 +119,19 @@ impl Manifest {
         serde_json::from_str(text).map(Self).map_err(|e| not_json(text, &e))
     }
 
-    /// Name and type of each column.
-    pub(crate) fn columns(&self) -> Vec<(String, String)> {
+    pub(crate) fn columns(&self) -> Vec<Described> {
         let columns = self.0.pointer("/schema/columns").and_then(Value::as_array);
         let text = |column: &Value, key: &str| {
             column.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let column = |column: &Value| (text(column, "name"), text(column, "type_name"));
+        let column =
+            |column: &Value| ["name", "type_name", "type_text"].map(|key| text(column, key));
         columns.into_iter().flatten().map(column).collect()
     }
 
     /// A count that Databricks promises; none where it does not.
     pub(crate) fn count(&self, key: &str) -> Result<Option<u64>, Error> {
-        let value = self.0.get(key).unwrap_or(&Value::Null);
-        count(value).ok_or_else(|| Error::protocol(format!("{key} of the result is no count")))
+        count_of(&self.0, key)
     }
 
     pub(crate) fn is_truncated(&self) -> bool {
@@ -117,6 +142,11 @@ impl Manifest {
 /// Databricks sends 64-bit integers as numbers or as decimal text.
 fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     count(&Value::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("not a count"))
+}
+
+fn count_of(object: &Value, key: &str) -> Result<Option<u64>, Error> {
+    let value = object.get(key).unwrap_or(&Value::Null);
+    count(value).ok_or_else(|| Error::protocol(format!("{key} of the result is no count")))
 }
 
 fn count(value: &Value) -> Option<Option<u64>> {
@@ -141,7 +171,44 @@ impl Statement<'_> {
 impl Chunk<'_> {
     /// A statement without rows comes with an empty chunk.
     pub(crate) fn is_empty(&self) -> bool {
-        self.data_array.is_none() && self.external_links.is_none()
+        self.data_array.is_none() && self.external_links.is_empty()
+    }
+
+    pub(crate) fn said(&self) -> Said {
+        Said {
+            index: self.chunk_index,
+            first_row: self.row_offset,
+            rows: self.row_count,
+            next: self.next_chunk_index,
+        }
+    }
+
+    pub(crate) fn links(&self) -> Result<Vec<Link>, Error> {
+        self.external_links.iter().map(Link::read).collect()
+    }
+}
+
+impl Link {
+    fn read(link: &Value) -> Result<Self, Error> {
+        let url = link.get("external_link").and_then(Value::as_str);
+        let headers = link.get("http_headers").and_then(Value::as_object).into_iter().flatten();
+        Ok(Self {
+            url: url
+                .ok_or_else(|| Error::protocol("a chunk of the result has no link"))?
+                .to_owned(),
+            headers: headers
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                // A link is its own authorization; a second one would be refused, and is nobody else's business.
+                .filter(|(name, _)| !name.eq_ignore_ascii_case("authorization"))
+                .collect(),
+            said: Said {
+                index: count_of(link, "chunk_index")?,
+                first_row: count_of(link, "row_offset")?,
+                rows: count_of(link, "row_count")?,
+                next: count_of(link, "next_chunk_index")?,
+            },
+            bytes: count_of(link, "byte_count")?,
+        })
     }
 }
 
@@ -209,8 +276,8 @@ const MAX_MESSAGE: usize = 300;
 /// What to do about failures that Databricks words for people who call its API.
 fn hint(message: &str) -> &'static str {
     if message.contains("Inline byte limit exceeded") {
-        return "; the result is larger than the 25 MiB that Databricks returns with the answer: select fewer columns or \
-                rows, or set Row Limit";
+        return "; the result is larger than the 25 MiB that Databricks returns with the answer: set Disposition to External \
+                links, or select fewer columns or rows";
     }
     ""
 }

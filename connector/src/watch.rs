@@ -74,6 +74,25 @@ impl Watch {
         Some(pause)
     }
 
+    /// The same where the time counts for another limit, of which `waited_ms` are over.
+    pub(crate) fn pause_apart(
+        &mut self,
+        schedule: &[u32],
+        waited_ms: &mut u32,
+        timeout: TimeoutSeconds,
+    ) -> Option<u32> {
+        let own = std::mem::replace(&mut self.poll.waited_ms, u64::from(*waited_ms));
+        let pause = self.pause(schedule, timeout);
+        let apart = std::mem::replace(&mut self.poll.waited_ms, own);
+        *waited_ms = u32::try_from(apart).unwrap_or(u32::MAX);
+        pause
+    }
+
+    /// How often it looked.
+    pub(crate) fn looks(&self) -> u32 {
+        self.poll.polls
+    }
+
     /// What a look saw; nothing when it got lost and another is worth a try.
     ///
     /// A look changes nothing and the work goes on without it, so an outage costs nothing but time, and the timeout alone ends

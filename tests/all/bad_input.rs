@@ -95,7 +95,7 @@ async fn input_that_is_no_plain_json_is_refused() {
         ("getCluster", r#"{"clusterId":"\ud800"}"#, "not JSON"),
         (
             "runSql",
-            r#"{"wait":"x","rowLimit":0}"#,
+            r#"{"wait":"x","maxRows":0}"#,
             "warehouseId: is required; sqlStatement: is required",
         ),
     ] {

@@ -6,16 +6,14 @@ use crate::action::{Action, Audience, Effect, Endpoint, Example, Group, Retry, S
 use crate::api::{self, Api};
 use crate::api_error;
 use crate::error::Error;
+use crate::lists::{FileContent, List, Text};
 
 mod answer;
-mod lists;
 mod outgoing;
 mod retry;
 mod target;
 #[cfg(test)]
 mod tests;
-
-use lists::{FileContent, List, Text};
 
 const fn any(path: &'static str, audience: Audience) -> Endpoint {
     Endpoint { method: "*", path, audience, retry: Retry::Manual }

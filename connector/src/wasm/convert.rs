@@ -48,6 +48,7 @@ fn value(output: Output) -> (types::Value, String) {
     match output {
         Output::Json(text) => (types::Value::Json(text), "application/json".to_owned()),
         Output::Text(text) => (types::Value::Text(text), "text/plain; charset=utf-8".to_owned()),
+        Output::Typed { text, content_type } => (types::Value::Text(text), content_type.to_owned()),
         Output::Binary { bytes, content_type } => (types::Value::Binary(bytes), content_type),
     }
 }

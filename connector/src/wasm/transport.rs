@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use waki::bindings::wasi::http::outgoing_handler;
 use waki::bindings::wasi::http::types::{
-    ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody,
-    OutgoingRequest, RequestOptions, Scheme, http_error_code,
+    ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, Method,
+    OutgoingBody, OutgoingRequest, RequestOptions, Scheme, http_error_code,
 };
 use waki::bindings::wasi::io::streams::{InputStream, StreamError};
 
 use crate::body;
 use crate::error::ErrorKind;
-use crate::http::{Request, Response, Transport, TransportError};
+use crate::http::{Incoming, Request, Response, Transport, TransportError};
 
 use super::failure;
 
@@ -27,23 +27,74 @@ pub(super) struct WasiHttp;
 
 impl Transport for WasiHttp {
     fn send(&self, request: &Request) -> Result<Response, TransportError> {
-        let failed = |code: &ErrorCode| failure::of_code(request, code);
-        let outgoing = outgoing(request)?;
-        let body = outgoing.body().map_err(|()| failure::unsendable(request))?;
-        // Sent before the body is written: a host takes only so much of a body that nobody reads yet.
-        let future = outgoing_handler::handle(outgoing, Some(options(request)))
-            .map_err(|code| failed(&code))?;
-        // When the writing fails, the answer still says why: the connection was refused, or the server had enough (413).
-        if write(&body, &request.body).is_ok() {
-            let _ = OutgoingBody::finish(body, None);
-        } else {
-            drop(body);
-        }
-        match answer(&future) {
-            Some(Ok(answer)) => read(request, &answer),
-            Some(Err(code)) => Err(failed(&code)),
-            None => Err(failure::broken_off(request)),
-        }
+        let mut answer = begin(request)?;
+        let Response { status, headers, .. } = answer.head()?;
+        let body = body::collect(declared_size(request, &headers), |size| answer.read(size))?;
+        Ok(Response { status, headers, body })
+    }
+
+    fn open(&self, request: &Request) -> Result<Box<dyn Incoming>, TransportError> {
+        Ok(Box::new(begin(request)?))
+    }
+}
+
+/// An answer that is under way.
+struct Answer {
+    request: Request,
+    future: FutureIncomingResponse,
+    /// What came of it. A stream is a child of its body and a body one of its answer, so they go in this order.
+    incoming: Option<(InputStream, IncomingBody, IncomingResponse)>,
+}
+
+fn begin(request: &Request) -> Result<Answer, TransportError> {
+    let outgoing = outgoing(request)?;
+    let body = outgoing.body().map_err(|()| failure::unsendable(request))?;
+    // Sent before the body is written: a host takes only so much of a body that nobody reads yet.
+    let future = outgoing_handler::handle(outgoing, Some(options(request)))
+        .map_err(|code| failure::of_code(request, &code))?;
+    // When the writing fails, the answer still says why: the connection was refused, or the server had enough (413).
+    if write(&body, &request.body).is_ok() {
+        let _ = OutgoingBody::finish(body, None);
+    } else {
+        drop(body);
+    }
+    // Failures name where a request went, and its body is not needed any more.
+    let Request { method, url, timeout, .. } = request;
+    let (method, url, timeout) = (method.clone(), url.clone(), *timeout);
+    let request = Request { method, url, headers: Vec::new(), body: Vec::new(), timeout };
+    Ok(Answer { request, future, incoming: None })
+}
+
+impl Answer {
+    fn read(&mut self, size: u64) -> Result<Option<Vec<u8>>, TransportError> {
+        let Some((stream, ..)) = &self.incoming else { return Ok(None) };
+        part(&self.request, stream, size)
+    }
+}
+
+impl Incoming for Answer {
+    fn head(&mut self) -> Result<Response, TransportError> {
+        let broken_off = || failure::broken_off(&self.request);
+        let answer = match answer(&self.future) {
+            Some(Ok(answer)) => answer,
+            Some(Err(code)) => return Err(failure::of_code(&self.request, &code)),
+            None => return Err(broken_off()),
+        };
+        let headers = answer
+            .headers()
+            .entries()
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), header_text(value)))
+            .collect();
+        let status = answer.status();
+        let body = answer.consume().map_err(|()| broken_off())?;
+        let stream = body.stream().map_err(|()| broken_off())?;
+        self.incoming = Some((stream, body, answer));
+        Ok(Response { status, headers, body: Vec::new() })
+    }
+
+    fn part(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        self.read(body::PART)
     }
 }
 
@@ -105,21 +156,6 @@ fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), ()> {
 fn answer(future: &FutureIncomingResponse) -> Option<Result<IncomingResponse, ErrorCode>> {
     future.subscribe().block();
     future.get()?.ok()
-}
-
-fn read(request: &Request, answer: &IncomingResponse) -> Result<Response, TransportError> {
-    let headers: Vec<(String, String)> = answer
-        .headers()
-        .entries()
-        .iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), header_text(value)))
-        .collect();
-    // The stream is a child of the body, and goes before it.
-    let incoming = answer.consume().map_err(|()| failure::broken_off(request))?;
-    let stream = incoming.stream().map_err(|()| failure::broken_off(request))?;
-    let body =
-        body::collect(declared_size(request, &headers), |size| part(request, &stream, size))?;
-    Ok(Response { status: answer.status(), headers, body })
 }
 
 fn part(

@@ -32,7 +32,9 @@ fn run(entry: &Entry, canned: &Canned) -> Value {
 fn whole(mut emitted: Vec<u8>, output: Output) -> Value {
     let is_json = matches!(output, Output::Json(_));
     match output {
-        Output::Json(text) | Output::Text(text) => emitted.extend(text.into_bytes()),
+        Output::Json(text) | Output::Text(text) | Output::Typed { text, .. } => {
+            emitted.extend(text.into_bytes())
+        }
         Output::Binary { bytes, .. } => emitted.extend(bytes),
     }
     let text = String::from_utf8(emitted).expect("examples are text");

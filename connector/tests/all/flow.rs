@@ -16,6 +16,9 @@ pub(crate) struct Flow {
     /// The whole result, or the error.
     pub(crate) end: Result<String, Error>,
     pub(crate) truncated: bool,
+    /// Media type of the result, but for JSON.
+    pub(crate) content_type: &'static str,
+    pub(crate) summary: Option<Value>,
     pub(crate) waits: Vec<Waiting<Value>>,
     pub(crate) requests: Vec<Request>,
     /// Answers that nobody asked for.
@@ -74,6 +77,7 @@ pub(crate) fn run_mixed(
 pub(crate) fn follow(transport: &dyn Transport, action: &str, input: &Value) -> Flow {
     let invocation = invocation(action, input);
     let (mut waits, mut whole, mut truncated) = (Vec::new(), Vec::new(), false);
+    let (mut content_type, mut said) = ("", None);
     let mut step = connector::start(transport, &invocation);
     let end = loop {
         match step {
@@ -84,14 +88,21 @@ pub(crate) fn follow(transport: &dyn Transport, action: &str, input: &Value) -> 
                 waits.push(waiting);
                 step = connector::resume(transport, &invocation, &state);
             }
-            Ok(Step::Done { output: Output::Json(last), truncated: cut, .. }) => {
+            Ok(Step::Done { output, truncated: cut, summary }) => {
+                (truncated, said) = (cut, summary);
+                let last = match output {
+                    Output::Json(last) => last,
+                    Output::Typed { text, content_type: of } => {
+                        content_type = of;
+                        text
+                    }
+                    other => panic!("neither JSON nor rows: {other:?}"),
+                };
                 whole.extend(last.into_bytes());
-                truncated = cut;
                 break Ok(String::from_utf8(whole).unwrap());
             }
-            Ok(Step::Done { output, .. }) => panic!("not JSON: {output:?}"),
             Err(error) => break Err(error),
         }
     };
-    Flow { end, truncated, waits, requests: Vec::new(), left: 0 }
+    Flow { end, truncated, content_type, summary: said, waits, requests: Vec::new(), left: 0 }
 }

@@ -44,11 +44,11 @@ fn one_line(error: &Error) {
 /// G1: everything that is wrong is named at once, in words and as data.
 #[test]
 fn all_that_is_wrong_is_named() {
-    let input = json!({ "sqlStatement": "", "wait": "perhaps", "rowLimit": 0, "nosuch": null });
+    let input = json!({ "sqlStatement": "", "wait": "perhaps", "maxRows": 0, "nosuch": null });
     let error = refused("runSql", &input.to_string());
     for part in [
         "wait: true or false",
-        "rowLimit: must be at least 1",
+        "maxRows: must be at least 1",
         "nosuch: there is no such field",
         "warehouseId: is required",
         "sqlStatement: is required",

@@ -18,12 +18,15 @@ mod generated;
 mod hostile;
 mod inputs;
 mod lifecycle;
+mod links;
 mod lost;
 mod one_shot;
+mod results;
 mod seed;
 mod statements;
 mod transport;
 mod up_to_date;
+mod waits;
 
 use serde_json::Value;
 

@@ -9,30 +9,32 @@ use serde_json::{Value, json};
 use crate::flow::{self, Flow, ORIGIN, ok};
 use crate::invocation;
 
-const PENDING: &str = include_str!("../../fixtures/answers/statements-execute-async.json");
-const RUNNING: &str = include_str!("../../fixtures/answers/statements-get-running.json");
-const ONE_CHUNK: &str = include_str!("../../fixtures/answers/statements-execute.json");
+pub(crate) const PENDING: &str =
+    include_str!("../../fixtures/answers/statements-execute-async.json");
+pub(crate) const RUNNING: &str = include_str!("../../fixtures/answers/statements-get-running.json");
+pub(crate) const ONE_CHUNK: &str = include_str!("../../fixtures/answers/statements-execute.json");
 const FIRST_OF_TWO: &str = include_str!("../../fixtures/answers/statements-get.json");
-const SECOND: &str = include_str!("../../fixtures/answers/statements-chunk.json");
-const NO_ROWS: &str = include_str!("../../fixtures/answers/statements-execute-no-rows.json");
-const FAILED: &str = include_str!("../../fixtures/answers/statements-execute-failed.json");
-const CANCELED: &str = include_str!("../../fixtures/answers/statements-execute-canceled.json");
-const EXTERNAL: &str = include_str!("../../fixtures/answers/statements-execute-external.json");
+pub(crate) const NO_ROWS: &str =
+    include_str!("../../fixtures/answers/statements-execute-no-rows.json");
+pub(crate) const FAILED: &str =
+    include_str!("../../fixtures/answers/statements-execute-failed.json");
+pub(crate) const CANCELED: &str =
+    include_str!("../../fixtures/answers/statements-execute-canceled.json");
 
-const ID: &str = "01f0a3c4-7d2e-1b58-9c3a-5e0f8d7b6a21";
+pub(crate) const ID: &str = "01f0a3c4-7d2e-1b58-9c3a-5e0f8d7b6a21";
 
-fn input(more: &Value) -> Value {
+pub(crate) fn input(more: &Value) -> Value {
     let mut input = json!({ "warehouseId": "4fe75792cd0d304c", "sqlStatement": "SELECT 1" });
     input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     input
 }
 
-fn run(more: &Value, answers: &[&str]) -> Flow {
+pub(crate) fn run(more: &Value, answers: &[&str]) -> Flow {
     flow::run("runSql", &input(more), answers.iter().map(|body| ok(body)))
 }
 
 /// A fixture with a part replaced, or removed where the part is null.
-fn with(fixture: &str, changes: &[(&str, Value)]) -> String {
+pub(crate) fn with(fixture: &str, changes: &[(&str, Value)]) -> String {
     let mut value: Value = serde_json::from_str(fixture).unwrap();
     for (pointer, part) in changes {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -77,156 +79,13 @@ fn a_statement_is_submitted_once_and_followed_to_typed_rows() {
         json!({
             "statement": "/* connector-call 00000000-0000-4000-8000-000000000001 */ SELECT 1",
             "warehouse_id": "4fe75792cd0d304c", "wait_timeout": "0s",
-            "on_wait_timeout": "CONTINUE", "disposition": "INLINE", "format": "JSON_ARRAY"
+            "on_wait_timeout": "CONTINUE", "disposition": "EXTERNAL_LINKS", "format": "JSON_ARRAY"
         })
     );
     let pauses: Vec<_> = run.waits.iter().map(|wait| wait.poll_after_ms).collect();
     assert_eq!(pauses, [50, 100]);
     assert_eq!(run.waits[1].handle, json!({ "statement_id": ID }));
     assert_eq!(run.waits[1].progress, Some(format!("statement {ID}: RUNNING")));
-}
-
-/// H5: all chunks, each once.
-#[test]
-fn every_chunk_is_joined_and_none_is_kept() {
-    let one = run(&json!({}), &[PENDING, ONE_CHUNK]).json();
-    let two = run(&json!({}), &[PENDING, FIRST_OF_TWO, SECOND]);
-    assert_eq!(two.json()["rows"], one["rows"]);
-    assert_eq!(two.calls()[2], format!("GET /api/2.0/sql/statements/{ID}/result/chunks/1"));
-    let wait = &two.waits[1];
-    assert_eq!(wait.poll_after_ms, 0);
-    assert_eq!(wait.progress.as_deref(), Some("fetching rows: chunk 2 of 2"));
-    assert!(!wait.state.to_string().contains("9007199254740993"), "{}", wait.state);
-    // The manifest names the second chunk even where the first does not.
-    let unnamed = with(FIRST_OF_TWO, &[("/result/next_chunk_index", Value::Null)]);
-    assert_eq!(run(&json!({}), &[PENDING, &unnamed, SECOND]).json()["rows"], one["rows"]);
-    // And a first chunk that did not come along is fetched like the others.
-    let absent = with(FIRST_OF_TWO, &[("/result", json!({}))]);
-    let first: Value = serde_json::from_str(FIRST_OF_TWO).unwrap();
-    let first = first["result"].to_string();
-    assert_eq!(run(&json!({}), &[PENDING, &absent, &first, SECOND]).json()["rows"], one["rows"]);
-}
-
-#[test]
-fn counts_may_be_text() {
-    let text = with(
-        ONE_CHUNK,
-        &[("/manifest/total_row_count", json!("3")), ("/result/row_offset", json!("0"))],
-    );
-    assert_eq!(run(&json!({}), &[PENDING, &text]).json()["row_count"], 3);
-}
-
-#[test]
-fn arrays_and_raw_text_are_other_forms_of_the_same_rows() {
-    let arrays = run(&json!({ "resultFormat": "arrays" }), &[PENDING, FIRST_OF_TWO, SECOND]);
-    let text = arrays.end.as_ref().unwrap();
-    assert!(text.contains("[9007199254740995,null,0.00,null,null,null]]"), "{text}");
-    let raw = run(&json!({ "resultFormat": "raw" }), &[PENDING, FIRST_OF_TWO, SECOND]);
-    let json = raw.json();
-    assert_eq!(json["result"]["data_array"][0][0], "9007199254740993");
-    assert_eq!(
-        json["result"]["data_array"][2],
-        json!(["9007199254740995", null, "0.00", null, null, null])
-    );
-    assert_eq!(json["row_count"], 3);
-}
-
-#[test]
-fn a_statement_without_rows_has_none() {
-    let run = run(&json!({}), &[PENDING, NO_ROWS]);
-    assert_eq!(run.json()["rows"], json!([]));
-    assert_eq!(run.json()["row_count"], 0);
-    assert_eq!(run.calls().len(), 2);
-}
-
-/// H7: a result that Databricks cut is a success that says so.
-#[test]
-fn a_result_that_was_cut_says_so() {
-    let cut = with(ONE_CHUNK, &[("/manifest/truncated", json!(true))]);
-    let limited = run(&json!({ "rowLimit": 3 }), &[PENDING, &cut]);
-    assert!(limited.truncated);
-    assert_eq!(limited.json()["truncated"], true);
-    assert_eq!(limited.json()["truncated_by"], "Row Limit");
-    assert_eq!(limited.sent(0)["row_limit"], 3);
-    let by_size = run(&json!({ "rowLimit": 4 }), &[PENDING, &cut]).json();
-    assert!(by_size["truncated_by"].as_str().unwrap().contains("size"), "{by_size}");
-}
-
-/// H6, M17: a chunk that is missing, repeated or of another shape is no success.
-#[test]
-fn a_result_that_is_incomplete_or_mixed_up_is_no_success() {
-    for (changes, chunk, message) in [
-        (
-            vec![("/result/next_chunk_index", json!(2))],
-            SECOND.to_owned(),
-            "the index of the next chunk is 2 where 1",
-        ),
-        (vec![], with(SECOND, &[("/chunk_index", json!(0))]), "the index of a chunk is 0 where 1"),
-        (
-            vec![],
-            with(SECOND, &[("/row_offset", json!(1))]),
-            "the first row of a chunk is 1 where 2",
-        ),
-        (
-            vec![],
-            with(SECOND, &[("/row_count", json!(2))]),
-            "the number of rows of a chunk is 2 where 1",
-        ),
-        (
-            vec![],
-            with(SECOND, &[("/next_chunk_index", json!(2))]),
-            "more chunks than the 2 of its manifest",
-        ),
-        (vec![("/manifest/total_row_count", json!(4))], SECOND.to_owned(), "received 3 of 4 rows"),
-        (
-            vec![],
-            with(SECOND, &[("/data_array", json!([["1"]]))]),
-            "row 0 of a chunk has 1 values and not 6",
-        ),
-        (vec![], SECOND.replace("\"row_count\": 1,", ""), ""),
-    ] {
-        let first = with(FIRST_OF_TWO, &changes);
-        let run = run(&json!({}), &[PENDING, &first, &chunk]);
-        if message.is_empty() {
-            assert!(run.end.is_ok(), "what is not said is not checked");
-            continue;
-        }
-        let error = run.error();
-        assert_eq!(error.kind, ErrorKind::Protocol, "{message}");
-        assert!(error.message.contains(message), "{}", error.message);
-        assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
-    }
-}
-
-/// M17: an answer that is cut off after any of its bytes is no success, whichever answer it is.
-#[test]
-fn an_answer_that_is_cut_off_is_no_success() {
-    let (only, second) = (ONE_CHUNK.trim_end(), SECOND.trim_end());
-    // Nothing at all is a look that got lost, and another follows.
-    for end in (1..only.len()).filter(|end| only.is_char_boundary(*end)) {
-        let cut = &only[..end];
-        let run = run(&json!({}), &[PENDING, cut, cut]);
-        assert_eq!(run.error().kind, ErrorKind::Protocol, "after {end} bytes");
-    }
-    for end in (1..second.len()).filter(|end| second.is_char_boundary(*end)) {
-        let cut = &second[..end];
-        let run = run(&json!({}), &[PENDING, FIRST_OF_TWO, cut, cut]);
-        assert_eq!(run.error().kind, ErrorKind::Protocol, "after {end} bytes");
-    }
-}
-
-#[test]
-fn a_safe_answer_that_broke_off_is_read_once_more() {
-    let whole = run(&json!({}), &[PENDING, ONE_CHUNK]).json();
-    let torn = run(&json!({}), &[PENDING, &ONE_CHUNK[..200], ONE_CHUNK]);
-    assert_eq!((torn.json(), torn.left), (whole, 0));
-}
-
-#[test]
-fn links_where_rows_were_asked_for_are_refused() {
-    let run = run(&json!({}), &[PENDING, EXTERNAL]);
-    assert_eq!(run.error().kind, ErrorKind::Protocol);
-    assert!(!run.error().message.contains("X-Amz"), "{}", run.error().message);
 }
 
 /// H2: a statement that failed with status 200 is a failure, with code, SQLSTATE and id.
@@ -250,20 +109,6 @@ fn a_failed_statement_speaks_in_the_words_of_databricks() {
         assert_eq!(details["error_code"], "BAD_REQUEST");
         assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
     }
-}
-
-/// H4: a result that is too large for the answer says what to do.
-#[test]
-fn a_result_that_is_too_large_comes_with_a_hint() {
-    let large =
-        with(FAILED, &[("/status/error/message", json!("Inline byte limit exceeded.\nMore."))]);
-    let run = run(&json!({}), &[PENDING, &large]);
-    let message = &run.error().message;
-    assert!(
-        message.starts_with("Inline byte limit exceeded. More.; the result is larger"),
-        "{message}"
-    );
-    assert!(message.contains("Row Limit"), "{message}");
 }
 
 /// H3: cancelled by others.

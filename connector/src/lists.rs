@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 
 /// Keys and values in their order.
 #[derive(Debug)]
-pub(super) struct List<T>(pub(super) Vec<(String, T)>);
+pub(crate) struct List<T>(pub(crate) Vec<(String, T)>);
 
 /// What stands beside a key.
-pub(super) trait Item: Sized {
+pub(crate) trait Item: Sized {
     /// Schema of one value.
     fn schema() -> Value;
     fn read(value: Value) -> Result<Self, &'static str>;
@@ -23,7 +23,7 @@ pub(super) trait Item: Sized {
 
 /// Text; numbers and booleans become theirs.
 #[derive(Debug)]
-pub(super) struct Text(pub(super) String);
+pub(crate) struct Text(pub(crate) String);
 
 impl Item for Text {
     fn schema() -> Value {
@@ -44,9 +44,9 @@ impl Item for Text {
 
 /// The content of a file: text, or bytes in Base64 with a media type.
 #[derive(Debug)]
-pub(super) struct FileContent {
-    pub(super) bytes: Vec<u8>,
-    pub(super) content_type: Option<String>,
+pub(crate) struct FileContent {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) content_type: Option<String>,
 }
 
 const FILE_SHAPE: &str = "text, or {\"data\": Base64, \"contentType\": …} for bytes, is expected";

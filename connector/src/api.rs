@@ -111,7 +111,7 @@ impl Api<'_> {
     /// Sends a request as it is and answers with whatever came back, any status.
     pub fn send(&self, request: &Request) -> Result<Response, Error> {
         if self.debug {
-            return crate::debug::logged(request, || self.transport.send(request));
+            return crate::debug::logged(request, &mut || self.transport.send(request));
         }
         Ok(self.transport.send(request)?)
     }
@@ -131,7 +131,7 @@ impl Api<'_> {
         answer: &mut dyn Incoming,
     ) -> Result<Response, Error> {
         if self.debug {
-            return crate::debug::logged(request, || answer.head());
+            return crate::debug::logged(request, &mut || answer.head());
         }
         Ok(answer.head()?)
     }
@@ -250,6 +250,11 @@ pub(crate) fn judged(retry: Retry, mut error: Error) -> Error {
 
 /// The depth from which on JSON is not taken, by serde_json too: what reads a result further on may recurse.
 const TOO_DEEP: usize = 128;
+
+/// Whether bytes are complete JSON.
+pub(crate) fn is_json(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
 
 /// Makes sure that text is complete JSON and not nested too deep.
 pub(crate) fn check_json(text: &str) -> Result<(), Error> {

@@ -20,7 +20,7 @@ const READ_BYTES: usize = 1024 * 1024;
 /// Sends, and logs what was sent and what came back.
 pub(crate) fn logged(
     request: &Request,
-    send: impl FnOnce() -> Result<Response, TransportError>,
+    send: &mut dyn FnMut() -> Result<Response, TransportError>,
 ) -> Result<Response, Error> {
     // The one clock of the crate. It measures for people; nothing is decided by it.
     let start = Instant::now();

@@ -92,6 +92,8 @@ struct Downloads<'a> {
     next: Option<u64>,
     /// Bytes that may still be asked for in this step.
     room: u64,
+    /// So few of them are not worth the question for another link.
+    little: u64,
 }
 
 /// Reads rows for the length of a step, or until a limit. `links` are those that came with the last answer.
@@ -103,8 +105,15 @@ pub(crate) fn read(
     writer: &mut Writer<'_>,
 ) -> Result<Option<Stop>, Error> {
     let (next, room) = (reading.next_chunk(), reading.room());
-    let mut downloads =
-        Downloads { api, statement_id, links: VecDeque::new(), open: VecDeque::new(), next, room };
+    let mut downloads = Downloads {
+        api,
+        statement_id,
+        links: VecDeque::new(),
+        open: VecDeque::new(),
+        next,
+        room,
+        little: 0,
+    };
     downloads.queue(links, reading);
     let mut refusals: Vec<String> = Vec::new();
     loop {
@@ -169,7 +178,7 @@ impl Downloads<'_> {
 
     /// Opens the downloads of the chunks to come, as many as may be open and fit into the step.
     fn fill(&mut self, reading: &Reading) -> Result<(), Error> {
-        while self.open.len() < MOST_OPEN && self.room > 0 {
+        while self.open.len() < MOST_OPEN && self.room > self.little {
             let Some(link) = self.links.pop_front() else {
                 let Some(index) = self.next else { return Ok(()) };
                 let links = self.ask(index)?;
@@ -181,10 +190,11 @@ impl Downloads<'_> {
             };
             let is_first = link.said.index.is_none_or(|index| reading.next_chunk() == Some(index));
             let from = if is_first { reading.offset() } else { 0 };
-            // A little more than there is room for is better than a request for the rest.
+            // More than there is room for is better than a request for the rest.
             let left = link.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(from));
-            let fits = left <= self.room.saturating_add(self.room / 4);
+            let fits = left <= self.room.saturating_add(self.room / 2);
             let until = (!fits).then(|| from + self.room - 1);
+            self.little = reading.room() / 4;
             self.room = self.room.saturating_sub(left);
             self.open.push_back(Download::open(self.api, link, from, until, false)?);
         }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use connector_rows::{Column, Fault, Format, Kind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Delivery, Error, ErrorKind};
 
@@ -49,8 +50,14 @@ impl ResultFormat {
     }
 }
 
-/// A column as the manifest describes it: name, `type_name`, `type_text`.
-pub(crate) type Described = [String; 3];
+/// The name of a column as the manifest describes it.
+pub(crate) fn name(column: &Value) -> &str {
+    text(column, "name")
+}
+
+fn text<'a>(column: &'a Value, key: &str) -> &'a str {
+    column.get(key).and_then(Value::as_str).unwrap_or_default()
+}
 
 /// By `type_name` of the manifest; an open set, so that what is new is text.
 fn kind(type_name: &str) -> Kind {
@@ -66,20 +73,22 @@ fn kind(type_name: &str) -> Kind {
 ///
 /// SQL allows names that repeat and JSON objects do not: a repeated name gets the first suffix `_2`, `_3`, … that no
 /// column has, and a column without a name is `column_<position>`.
-pub(crate) fn columns(described: &[Described]) -> Vec<Column> {
+pub(crate) fn columns(described: &[Value]) -> Vec<Column> {
     let mut uses: HashMap<String, Use> =
-        described.iter().map(|[name, ..]| (name.clone(), Use::default())).collect();
+        described.iter().map(|column| (name(column).to_owned(), Use::default())).collect();
     let mut columns = Vec::with_capacity(described.len());
-    for (position, [name, type_name, _]) in described.iter().enumerate() {
-        let base = if name.is_empty() { format!("column_{}", position + 1) } else { name.clone() };
+    for (position, column) in described.iter().enumerate() {
+        let name = name(column);
+        let base =
+            if name.is_empty() { format!("column_{}", position + 1) } else { name.to_owned() };
         let mut unique = base.clone();
-        while uses.get(&unique).is_some_and(|used| used.taken || unique != *name) {
+        while uses.get(&unique).is_some_and(|used| used.taken || unique != name) {
             let Use { repeated, .. } = uses.entry(base.clone()).or_default();
             *repeated += 1;
             unique = format!("{base}_{}", *repeated + 1);
         }
-        let key = serde_json::Value::from(unique.as_str()).to_string();
-        columns.push(Column::new(&key, kind(type_name)));
+        let key = Value::from(unique.as_str()).to_string();
+        columns.push(Column::new(&key, kind(text(column, "type_name"))));
         uses.entry(unique).or_default().taken = true;
     }
     columns
@@ -118,13 +127,13 @@ pub(crate) fn broken(fault: Fault, before: u64) -> Error {
 mod tests {
     use connector_rows::{Limits, Writer, is_number};
     use proptest::prelude::*;
+    use serde_json::json;
     use serde_json::value::RawValue;
-    use serde_json::{Value, json};
 
     use super::*;
 
     fn described(columns: &[(&str, &str)]) -> Vec<Column> {
-        let owned = |(name, kind): &(&str, &str)| [*name, *kind, ""].map(str::to_owned);
+        let owned = |(name, kind): &(&str, &str)| json!({ "name": name, "type_name": kind });
         super::columns(&columns.iter().map(owned).collect::<Vec<_>>())
     }
 
@@ -138,7 +147,8 @@ mod tests {
 
     fn written(data: &str, columns: &[Column], format: Format) -> Result<String, Error> {
         let limits = Limits { rows: u64::MAX, bytes: u64::MAX, pause: usize::MAX };
-        let mut writer = Writer::new(columns, format, limits, false, Vec::new());
+        let mut writer =
+            Writer::new(columns, format, crate::api::is_json, limits, false, Vec::new());
         let fed = writer.feed(data.as_bytes()).and_then(|_| writer.end());
         fed.map_err(|fault| broken(fault, 0))?;
         Ok(format!("[{}]", String::from_utf8(writer.into_written().unwrap()).unwrap()))

@@ -10,7 +10,6 @@ use crate::api::not_json;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::WarehouseId;
 use crate::plain_text;
-use crate::rows::Described;
 use crate::sql_parameters::WireParameter;
 
 /// The body that submits a statement.
@@ -119,14 +118,16 @@ impl Manifest {
         serde_json::from_str(text).map(Self).map_err(|e| not_json(text, &e))
     }
 
-    pub(crate) fn columns(&self) -> Vec<Described> {
+    /// Name, `type_name` and `type_text` of each column.
+    pub(crate) fn columns(&self) -> Vec<Value> {
         let columns = self.0.pointer("/schema/columns").and_then(Value::as_array);
-        let text = |column: &Value, key: &str| {
-            column.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let column =
-            |column: &Value| ["name", "type_name", "type_text"].map(|key| text(column, key));
-        columns.into_iter().flatten().map(column).collect()
+        let mut columns = columns.cloned().unwrap_or_default();
+        for column in &mut columns {
+            if let Value::Object(column) = column {
+                column.retain(|key, _| matches!(key.as_str(), "name" | "type_name" | "type_text"));
+            }
+        }
+        columns
     }
 
     /// A count that Databricks promises; none where it does not.

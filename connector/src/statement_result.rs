@@ -3,16 +3,18 @@
 
 use connector_rows::{Column, Limits, Stop, Writer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::action::{Output, Step};
+use crate::api;
 use crate::error::Error;
-use crate::rows::{self, Described, ResultFormat};
+use crate::rows::{self, ResultFormat};
 use crate::statement::{Chunk, Manifest, Said, Statement};
 
-/// What is written in one step, in bytes, before the next step goes on: little for a host to hold, and much beside the cost
-/// of a step.
-const STEP_BYTES: usize = 8 << 20;
+/// What is to be written in one step, in bytes, and the most: little for a host to hold, and much beside the cost of a step
+/// and of the links that it asks for.
+const STEP_BYTES: u64 = 8 << 20;
+const MOST_STEP_BYTES: usize = 16 << 20;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +29,8 @@ pub(crate) struct Wanted {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
 pub(crate) struct Reading {
-    columns: Vec<Described>,
+    /// Name, `type_name` and `type_text` of each.
+    columns: Vec<Value>,
     state: String,
     /// Databricks cut it.
     truncated: bool,
@@ -49,7 +52,7 @@ pub(crate) struct Reading {
 }
 
 /// A row of the same, since code that reads names is larger.
-type Kept = (Vec<Described>, String, [Option<u64>; 10]);
+type Kept = (Value, String, [Option<u64>; 10]);
 
 impl From<Reading> for Kept {
     fn from(reading: Reading) -> Self {
@@ -66,7 +69,7 @@ impl From<Reading> for Kept {
             Some(reading.offset),
             Some(reading.strikes),
         ];
-        (reading.columns, reading.state, numbers)
+        (reading.columns.into(), reading.state, numbers)
     }
 }
 
@@ -77,6 +80,7 @@ impl From<Kept> for Reading {
             counts.map(Option::unwrap_or_default);
         let flags = flags.unwrap_or_default();
         let (truncated, more) = (flags & 1 == 1, flags & 2 == 2);
+        let columns = if let Value::Array(columns) = columns { columns } else { Vec::new() };
         Self {
             columns,
             state,
@@ -111,8 +115,7 @@ impl Reading {
             ResultFormat::Ndjson => {}
             ResultFormat::Csv if columns.is_empty() => {}
             ResultFormat::Csv => {
-                let names = columns.iter().map(|[name, ..]| name.as_str());
-                out.extend(connector_rows::csv_header(names));
+                out.extend(connector_rows::csv_header(columns.iter().map(rows::name)));
             }
             ResultFormat::Objects | ResultFormat::Arrays | ResultFormat::Raw => {
                 let (id, status) = (Value::from(statement_id), Value::from(state));
@@ -157,9 +160,9 @@ impl Reading {
         let limits = Limits {
             rows: left(wanted.max_rows, self.rows),
             bytes: left(wanted.max_bytes, self.bytes),
-            pause: out.len() + STEP_BYTES,
+            pause: out.len() + MOST_STEP_BYTES,
         };
-        Writer::new(columns, wanted.format.format(), limits, self.rows > 0, out)
+        Writer::new(columns, wanted.format.format(), api::is_json, limits, self.rows > 0, out)
     }
 
     /// The index of the chunk to read next, or none when the result is complete.
@@ -186,11 +189,12 @@ impl Reading {
 
     /// How much to read in a step, so that about as much is written as a step is to write.
     pub(crate) fn room(&self) -> u64 {
-        let most = STEP_BYTES as u64;
         match self.bytes {
             // Names of columns make objects about twice as large as what they come from.
-            0 => most / 2,
-            written => (most.saturating_mul(self.taken) / written).clamp(64 << 10, 4 * most),
+            0 => STEP_BYTES / 2,
+            written => {
+                (STEP_BYTES.saturating_mul(self.taken) / written).clamp(64 << 10, 4 * STEP_BYTES)
+            }
         }
     }
 
@@ -310,36 +314,25 @@ impl Reading {
         }
         let by = self.truncated_by(wanted, stop);
         let truncated = by.is_some();
-        let mut summary = json!({
-            "statement_id": statement_id,
-            "state": self.state,
-            "row_count": rows,
-            "truncated": truncated,
-        });
-        if let (Some(by), Value::Object(summary)) = (&by, &mut summary) {
-            summary.insert("truncated_by".to_owned(), by.as_str().into());
-        }
+        let by = by.map(|by| format!(r#","truncated_by":{}"#, Value::from(by))).unwrap_or_default();
+        let counts = format!(r#""row_count":{rows},"truncated":{truncated}{by}}}"#);
+        let (id, state) = (Value::from(statement_id), Value::from(self.state));
+        let mut summary = format!(r#"{{"statement_id":{id},"state":{state},"#);
         let mut text =
             String::from_utf8(out).map_err(|_| Error::internal("the result is not UTF-8 text"))?;
         let output = match wanted.format.content_type() {
             Some(content_type) => {
-                let column = |[name, type_name, type_text]: &Described| json!({ "name": name, "type_name": type_name, "type_text": type_text });
-                let columns: Vec<Value> = self.columns.iter().map(column).collect();
-                if let Value::Object(summary) = &mut summary {
-                    summary.insert("columns".to_owned(), columns.into());
-                }
+                summary.push_str(&format!(r#""columns":{},"#, Value::from(self.columns)));
                 Output::Typed { text, content_type }
             }
             None => {
-                text.push_str(if wanted.format == ResultFormat::Raw { "]}" } else { "]" });
-                text.push_str(&format!(r#","row_count":{rows},"truncated":{truncated}"#));
-                if let Some(by) = by {
-                    text.push_str(&format!(r#","truncated_by":{}"#, Value::from(by)));
-                }
-                text.push('}');
+                text.push_str(if wanted.format == ResultFormat::Raw { "]}," } else { "]," });
+                text.push_str(&counts);
                 Output::Json(text)
             }
         };
+        summary.push_str(&counts);
+        let summary = serde_json::from_str(&summary).unwrap_or_default();
         Ok(Step::Done { output, truncated, summary: Some(summary) })
     }
 

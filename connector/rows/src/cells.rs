@@ -1,7 +1,5 @@
 //! What a cell becomes once all of its text is there, which then is the end of what was written. Works in place.
 
-use serde::de::IgnoredAny;
-
 /// Whether text is a number by the grammar of JSON (RFC 8259, 6).
 pub fn is_number(text: &[u8]) -> bool {
     let rest = text.strip_prefix(b"-").unwrap_or(text);
@@ -28,11 +26,6 @@ pub fn is_number(text: &[u8]) -> bool {
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
-}
-
-/// Whether text is complete JSON.
-pub(crate) fn is_json(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
 /// Puts quotes around what was written since `start`.

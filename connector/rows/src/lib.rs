@@ -11,7 +11,7 @@ mod scan;
 mod writer;
 
 pub use crate::cells::is_number;
-pub use crate::writer::{Fault, Limits, Stop, Writer};
+pub use crate::writer::{Fault, IsJson, Limits, Stop, Writer};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! The reading of an array of rows, byte by byte where it has to be and in runs where it can, and the writing of each row.
 
-use crate::cells::{is_json, is_number, join_lines, quote, quote_csv, unescape};
+use crate::cells::{is_number, join_lines, quote, quote_csv, unescape};
 use crate::scan::{copy_plain, copy_words};
 use crate::{Column, Format, Kind};
 
 /// A single row may become this large, in bytes.
 const LARGEST: usize = 64 << 20;
+
+/// Tells whether text is complete JSON.
+pub type IsJson = fn(&[u8]) -> bool;
 
 /// What ends the reading before the rows do, or interrupts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +79,7 @@ enum Place {
 pub struct Writer<'a> {
     columns: &'a [Column],
     format: Format,
+    is_json: IsJson,
     limits: Limits,
     out: Vec<u8>,
     /// How much of it was there before.
@@ -100,10 +104,11 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// `joined` is whether rows were written before, `out` what to append to.
+    /// `is_json` judges cells that hold JSON; whoever has a parser already needs no second one here. `joined` is whether rows were written before, `out` what to append to.
     pub fn new(
         columns: &'a [Column],
         format: Format,
+        is_json: IsJson,
         limits: Limits,
         joined: bool,
         out: Vec<u8>,
@@ -112,6 +117,7 @@ impl<'a> Writer<'a> {
         Self {
             columns,
             format,
+            is_json,
             limits,
             out,
             start,
@@ -384,7 +390,7 @@ impl<'a> Writer<'a> {
         if self.escaped {
             unescape(&mut self.out, self.cell);
         }
-        if is_json(self.out.get(self.cell..).unwrap_or_default()) {
+        if (self.is_json)(self.out.get(self.cell..).unwrap_or_default()) {
             return self.join_lines();
         }
         self.out.truncate(self.cell);
@@ -438,7 +444,7 @@ impl<'a> Writer<'a> {
     fn end_bare(&mut self) -> Result<(), Fault> {
         self.place = Place::AfterCell;
         let value = self.out.get(self.cell..).unwrap_or_default();
-        if !is_json(value) {
+        if !(self.is_json)(value) {
             return Err(Fault::NotJson);
         }
         if self.format != Format::Csv {

@@ -82,7 +82,7 @@ pub(crate) struct SqlResult {
     row_count: Option<u64>,
     /// Whether a limit cut the result.
     truncated: Option<bool>,
-    /// Which limit did.
+    /// Which limit did, and after which row.
     truncated_by: Option<String>,
 }
 

@@ -24,6 +24,7 @@ mod one_shot;
 mod results;
 mod seed;
 mod statements;
+mod storage;
 mod transport;
 mod up_to_date;
 mod waits;

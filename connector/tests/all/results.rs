@@ -3,9 +3,8 @@
 use connector::error::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::statements::{FAILED, ID, NO_ROWS, ONE_CHUNK, PENDING, run, with};
+use crate::statements::{FAILED, FIRST_OF_TWO, ID, NO_ROWS, ONE_CHUNK, PENDING, run, with};
 
-const FIRST_OF_TWO: &str = include_str!("../../fixtures/answers/statements-get.json");
 const SECOND: &str = include_str!("../../fixtures/answers/statements-chunk.json");
 
 /// H5: all chunks, each once.
@@ -251,4 +250,126 @@ fn a_row_limit_holds_whatever_comes() {
     assert!(run.truncated);
     assert_eq!(run.json()["rows"].as_array().unwrap().len(), 2);
     assert_eq!(run.json()["truncated_by"], "Max Rows: after row 2 of 3");
+}
+
+/// G3, G4: every type in every form, byte for byte: what Databricks writes, and what becomes of it.
+#[test]
+fn every_type_in_every_form() {
+    let decimal = "-12345678901234567890123456789.012345678";
+    let plain = |text: &str| (text.to_owned(), text.to_owned());
+    let quoted = |text: &str| (format!("\"{text}\""), text.to_owned());
+    // Type, its text, the cell, and what that becomes in JSON and in CSV.
+    let cells = [
+        ("BYTE", "TINYINT", "-128", plain("-128")),
+        ("SHORT", "SMALLINT", "32767", plain("32767")),
+        ("INT", "INT", "-2147483648", plain("-2147483648")),
+        ("LONG", "BIGINT", "9223372036854775807", plain("9223372036854775807")),
+        ("DECIMAL", "DECIMAL(38,9)", decimal, plain(decimal)),
+        ("DECIMAL", "DECIMAL(10,2)", "0.00", plain("0.00")),
+        ("FLOAT", "FLOAT", "1.5", plain("1.5")),
+        ("DOUBLE", "DOUBLE", "1.7976931348623157E308", plain("1.7976931348623157E308")),
+        ("DOUBLE", "DOUBLE", "-0.0", plain("-0.0")),
+        ("DOUBLE", "DOUBLE", "NaN", quoted("NaN")),
+        ("DOUBLE", "DOUBLE", "Infinity", quoted("Infinity")),
+        ("DOUBLE", "DOUBLE", "-Infinity", quoted("-Infinity")),
+        ("BOOLEAN", "BOOLEAN", "false", plain("false")),
+        ("STRING", "STRING", "007", quoted("007")),
+        ("STRING", "STRING", "", ("\"\"".to_owned(), "\"\"".to_owned())),
+        ("STRING", "STRING", "null", quoted("null")),
+        ("CHAR", "CHAR(3)", "a  ", quoted("a  ")),
+        ("DATE", "DATE", "-0044-03-15", quoted("-0044-03-15")),
+        ("TIMESTAMP", "TIMESTAMP", "2026-03-12T08:15:44.512Z", quoted("2026-03-12T08:15:44.512Z")),
+        (
+            "TIMESTAMP_NTZ",
+            "TIMESTAMP_NTZ",
+            "2026-03-12T08:15:44.512",
+            quoted("2026-03-12T08:15:44.512"),
+        ),
+        (
+            "INTERVAL",
+            "INTERVAL DAY TO SECOND",
+            "1 02:03:04.000000000",
+            quoted("1 02:03:04.000000000"),
+        ),
+        ("BINARY", "BINARY", "AAH/", quoted("AAH/")),
+        (
+            "ARRAY",
+            "ARRAY<INT>",
+            "[1,null,9007199254740993]",
+            ("[1,null,9007199254740993]".to_owned(), "\"[1,null,9007199254740993]\"".to_owned()),
+        ),
+        (
+            "MAP",
+            "MAP<STRING, INT>",
+            "{\"a\":1}",
+            ("{\"a\":1}".to_owned(), "\"{\"\"a\"\":1}\"".to_owned()),
+        ),
+        (
+            "STRUCT",
+            "STRUCT<b: INT>",
+            "{\"b\":null}",
+            ("{\"b\":null}".to_owned(), "\"{\"\"b\"\":null}\"".to_owned()),
+        ),
+        ("VARIANT", "VARIANT", "1.10", plain("1.10")),
+        ("VARIANT", "VARIANT", "\"text\"", ("\"text\"".to_owned(), "\"\"\"text\"\"\"".to_owned())),
+        ("GEOMETRY", "GEOMETRY(4326)", "POINT(1 2)", quoted("POINT(1 2)")),
+    ];
+    // The names of the first two are the same, the third has none.
+    let name = |n: usize| ["a", "a", ""].get(n).map_or(format!("c{n}"), |name| (*name).to_owned());
+    let columns: Vec<Value> = (0..cells.len() + 1)
+        .map(|n| match cells.get(n) {
+            Some((kind, text, ..)) => {
+                json!({ "name": name(n), "position": n, "type_name": kind, "type_text": text })
+            }
+            None => {
+                json!({ "name": "void", "position": n, "type_name": "NULL", "type_text": "VOID" })
+            }
+        })
+        .collect();
+    let row: Vec<Value> =
+        cells.iter().map(|cell| Value::from(cell.2)).chain([Value::Null]).collect();
+    let nulls = vec![Value::Null; row.len()];
+    let answer = with(
+        ONE_CHUNK,
+        &[
+            ("/manifest/schema/columns", columns.into()),
+            ("/manifest/total_row_count", json!(2)),
+            ("/result/row_count", json!(2)),
+            ("/result/data_array", json!([row, nulls])),
+        ],
+    );
+    let written = |format: &str| {
+        let run = run(&json!({ "resultFormat": format }), &[PENDING, &answer]);
+        run.end.unwrap()
+    };
+    let json_cells: Vec<&str> =
+        cells.iter().map(|cell| cell.3.0.as_str()).chain(["null"]).collect();
+    let null_cells = vec!["null"; json_cells.len()];
+    let named = |cells: &[&str]| {
+        let names = (0..).map(|n| match n {
+            0 => "a".to_owned(),
+            1 => "a_2".to_owned(),
+            2 => "column_3".to_owned(),
+            n if n + 1 == cells.len() => "void".to_owned(),
+            n => format!("c{n}"),
+        });
+        let fields: Vec<String> =
+            names.zip(cells).map(|(name, cell)| format!("\"{name}\":{cell}")).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    let (full, empty) = (named(&json_cells), named(&null_cells));
+    assert!(written("objects").contains(&format!("\"rows\":[{full},{empty}],\"row_count\":2")));
+    assert_eq!(written("ndjson"), format!("{full}\n{empty}\n"));
+    let arrays = format!("\"rows\":[[{}],[{}]],", json_cells.join(","), null_cells.join(","));
+    assert!(written("arrays").contains(&arrays));
+    let raw: Vec<String> = row.iter().map(Value::to_string).collect();
+    let raw = format!("\"data_array\":[[{}],[{}]]}},", raw.join(","), null_cells.join(","));
+    assert!(written("raw").contains(&raw));
+    let csv: Vec<&str> = cells.iter().map(|cell| cell.3.1.as_str()).chain([""]).collect();
+    let csv = csv.join(",");
+    let lines: Vec<String> = written("csv").split_terminator("\r\n").map(str::to_owned).collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with("a,a,\"\",c3,"), "{}", lines[0]);
+    assert_eq!(lines[1], csv);
+    assert_eq!(lines[2], ",".repeat(cells.len()));
 }

@@ -1,19 +1,17 @@
 //! SQL statements, from input to rows, on the answers that the reference documents.
 
-use connector::action::Step;
-use connector::canned::{Canned, answer};
+use connector::canned::answer;
 use connector::error::{Delivery, ErrorKind};
 use connector::http::TransportError;
 use serde_json::{Value, json};
 
-use crate::flow::{self, Flow, ORIGIN, ok};
-use crate::invocation;
+use crate::flow::{self, Flow, ok};
 
 pub(crate) const PENDING: &str =
     include_str!("../../fixtures/answers/statements-execute-async.json");
 pub(crate) const RUNNING: &str = include_str!("../../fixtures/answers/statements-get-running.json");
 pub(crate) const ONE_CHUNK: &str = include_str!("../../fixtures/answers/statements-execute.json");
-const FIRST_OF_TWO: &str = include_str!("../../fixtures/answers/statements-get.json");
+pub(crate) const FIRST_OF_TWO: &str = include_str!("../../fixtures/answers/statements-get.json");
 pub(crate) const NO_ROWS: &str =
     include_str!("../../fixtures/answers/statements-execute-no-rows.json");
 pub(crate) const FAILED: &str =
@@ -329,45 +327,49 @@ fn catalog_and_schema_are_sent() {
     assert_eq!(run.sent(0)["schema"], "sales");
 }
 
-/// H17, H18: a cancelled statement is one whose state says so; while it runs the host asks again, and what ended otherwise is
-/// told.
+/// Tags are pairs, an object or text of either, and no more than Databricks takes.
 #[test]
-fn cancelling_is_over_when_the_state_says_so() {
-    let invocation = invocation("runSql", &input(&json!({})));
-    for (state, expected) in [
-        (CANCELED, None),
-        (RUNNING, Some((ErrorKind::Timeout, true))),
-        (ONE_CHUNK, Some((ErrorKind::Conflict, false))),
-        (FAILED, Some((ErrorKind::Conflict, false))),
-    ] {
-        let transport = Canned::new([ok(PENDING), ok(""), ok(state)]);
-        let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
-            panic!("a statement is waited for");
-        };
-        let cancelled = connector::cancel(&transport, &invocation, &running.state.to_string());
-        let found = cancelled.err().map(|error| {
-            assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
-            (error.kind, error.retryable)
-        });
-        assert_eq!(found, expected, "{state}");
-        let cancel = &transport.requests()[1];
-        let url = format!("{ORIGIN}/api/2.0/sql/statements/{ID}/cancel");
-        assert_eq!((cancel.method.as_str(), cancel.url.as_str()), ("POST", url.as_str()));
+fn query_tags_are_sent_in_their_order() {
+    let pairs =
+        json!([{ "key": "team", "value": "bi" }, { "key": "cost", "value": 7 }, { "key": "bare" }]);
+    let object = json!({ "team": "bi", "cost": 7, "bare": "" });
+    for given in
+        [pairs.clone(), object.clone(), pairs.to_string().into(), object.to_string().into()]
+    {
+        let run = run(&json!({ "queryTags": given, "wait": false }), &[PENDING]);
+        let expected = json!([
+            { "key": "team", "value": "bi" }, { "key": "cost", "value": "7" }, { "key": "bare", "value": "" }
+        ]);
+        assert_eq!(run.sent(0)["query_tags"], expected);
+    }
+    let pairs: Vec<Value> =
+        (0..21).map(|n| json!({ "key": n.to_string(), "value": "x" })).collect();
+    let object: serde_json::Map<String, Value> =
+        (0..21).map(|n| (n.to_string(), json!("x"))).collect();
+    for many in [Value::from(pairs), object.into()] {
+        let run = run(&json!({ "queryTags": many }), &[]);
+        assert_eq!(run.error().kind, ErrorKind::InvalidInput);
+        assert!(run.error().message.starts_with("input queryTags: "), "{}", run.error());
+        assert!(run.error().message.contains("20"), "{}", run.error());
     }
 }
 
+/// H4: rows lie behind links, so that no statement fails because of the size of its result, unless they are surely few or
+/// somebody wants them otherwise.
 #[test]
-fn cancelling_a_fetch_sends_nothing() {
-    let transport = Canned::new([ok(PENDING), ok(FIRST_OF_TWO)]);
-    let invocation = invocation("runSql", &input(&json!({})));
-    let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
-        panic!("a statement is waited for");
-    };
-    let state = running.state.to_string();
-    let Step::Waiting(fetching) = connector::resume(&transport, &invocation, &state).unwrap()
-    else {
-        panic!("a chunk is left");
-    };
-    connector::cancel(&transport, &invocation, &fetching.state.to_string()).unwrap();
-    assert_eq!(transport.requests().len(), 2);
+fn rows_come_with_the_answer_where_they_are_surely_few() {
+    for (more, disposition) in [
+        (json!({}), "EXTERNAL_LINKS"),
+        (json!({ "maxRows": 21 }), "EXTERNAL_LINKS"),
+        (json!({ "maxRows": 20 }), "INLINE"),
+        (json!({ "wait": false }), "INLINE"),
+        (json!({ "sqlStatement": "SELECT * FROM t LIMIT 5" }), "INLINE"),
+        (json!({ "sqlStatement": "INSERT INTO t VALUES (1)" }), "INLINE"),
+        (json!({ "disposition": "inline" }), "INLINE"),
+        (json!({ "maxRows": 1, "disposition": "External links" }), "EXTERNAL_LINKS"),
+    ] {
+        let run = run(&more, &[PENDING, ONE_CHUNK]);
+        assert_eq!(run.sent(0)["disposition"], disposition, "{more}");
+        assert_eq!(run.calls().iter().filter(|call| call.starts_with("POST")).count(), 1);
+    }
 }

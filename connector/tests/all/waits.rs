@@ -1,13 +1,14 @@
 //! How long statements are waited for: cold warehouses, long runs, ends of the time, and hosts that died meanwhile.
 
+use connector::action::Step;
 use connector::canned::{Canned, answer};
 use connector::error::{Delivery, ErrorKind};
 use connector::http::Response;
 use serde_json::{Value, json};
 
-use crate::flow::{self, Flow, ok};
+use crate::flow::{self, Flow, ORIGIN, ok};
 use crate::invocation;
-use crate::statements::{CANCELED, FAILED, ID, ONE_CHUNK, PENDING, RUNNING, input};
+use crate::statements::{CANCELED, FAILED, FIRST_OF_TWO, ID, ONE_CHUNK, PENDING, RUNNING, input};
 
 const WAREHOUSE: &str = "4fe75792cd0d304c";
 
@@ -158,17 +159,60 @@ fn what_a_dead_host_left_is_taken_up() {
     let found = json!({ "res": [{ "query_id": ID, "query_text": text }] }).to_string();
     let canned = Canned::new([ok(&found), ok(ONE_CHUNK)]);
     let step = connector::recover(&canned, &invocation, None).unwrap();
-    assert!(matches!(step, connector::action::Step::Done { .. }), "{step:?}");
+    assert!(matches!(step, Step::Done { .. }), "{step:?}");
     let calls: Vec<_> = canned.requests().iter().map(|request| request.method.clone()).collect();
     assert_eq!(calls, ["GET", "GET"]);
     // What the history does not show is unknown in the end.
     let canned = Canned::new(std::iter::repeat_with(|| ok("{}")).take(7));
     let mut step = connector::recover(&canned, &invocation, None);
-    while let Ok(connector::action::Step::Waiting(waiting)) = step {
+    while let Ok(Step::Waiting(waiting)) = step {
         step = connector::recover(&canned, &invocation, Some(&waiting.state.to_string()));
     }
     let error = step.unwrap_err();
     assert_eq!((error.kind, error.delivery), (ErrorKind::OutcomeUnknown, Delivery::Unknown));
     assert!(error.message.contains("connector-call"), "{error}");
     assert!(canned.requests().iter().all(|request| request.method == "GET"));
+}
+
+/// H17, H18: a cancelled statement is one whose state says so; while it runs the host asks again, and what ended otherwise is
+/// told.
+#[test]
+fn cancelling_is_over_when_the_state_says_so() {
+    let invocation = invocation("runSql", &input(&json!({})));
+    for (state, expected) in [
+        (CANCELED, None),
+        (RUNNING, Some((ErrorKind::Timeout, true))),
+        (ONE_CHUNK, Some((ErrorKind::Conflict, false))),
+        (FAILED, Some((ErrorKind::Conflict, false))),
+    ] {
+        let transport = Canned::new([ok(PENDING), ok(""), ok(state)]);
+        let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
+            panic!("a statement is waited for");
+        };
+        let cancelled = connector::cancel(&transport, &invocation, &running.state.to_string());
+        let found = cancelled.err().map(|error| {
+            assert_eq!(error.handle, Some(json!({ "statement_id": ID })));
+            (error.kind, error.retryable)
+        });
+        assert_eq!(found, expected, "{state}");
+        let cancel = &transport.requests()[1];
+        let url = format!("{ORIGIN}/api/2.0/sql/statements/{ID}/cancel");
+        assert_eq!((cancel.method.as_str(), cancel.url.as_str()), ("POST", url.as_str()));
+    }
+}
+
+#[test]
+fn cancelling_a_fetch_sends_nothing() {
+    let transport = Canned::new([ok(PENDING), ok(FIRST_OF_TWO)]);
+    let invocation = invocation("runSql", &input(&json!({})));
+    let Step::Waiting(running) = connector::start(&transport, &invocation).unwrap() else {
+        panic!("a statement is waited for");
+    };
+    let state = running.state.to_string();
+    let Step::Waiting(fetching) = connector::resume(&transport, &invocation, &state).unwrap()
+    else {
+        panic!("a chunk is left");
+    };
+    connector::cancel(&transport, &invocation, &fetching.state.to_string()).unwrap();
+    assert_eq!(transport.requests().len(), 2);
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::api::Api;
 use crate::error::Error;
 use crate::views::View;
-use crate::{dispatch, views};
+use crate::{dispatch, value_reader, views};
 
 /// Section of the palette.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +226,8 @@ pub struct Entry {
     pub shown: View,
     #[cfg(not(target_family = "wasm"))]
     pub example: fn() -> Example,
+    /// Whether the fields can be read as they are.
+    pub(crate) reads: fn(&Fields) -> bool,
     pub(crate) take: Take,
 }
 
@@ -247,6 +249,7 @@ impl Entry {
             shown,
             #[cfg(not(target_family = "wasm"))]
             example: A::example,
+            reads: |fields| value_reader::object::<A>(fields).is_ok(),
             take: dispatch::take::<A>,
         }
     }

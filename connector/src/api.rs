@@ -225,10 +225,9 @@ fn is_torn(answer: &Result<Response, Error>) -> bool {
 
 /// Whether a success is none: some gateways put their errors behind status 200.
 fn is_error(response: &Response) -> bool {
-    const CODE: &[u8] = b"\"error_code\"";
-    // Only small ones: what is looked for is not at the end of a result.
+    // Only small ones: what is looked for is not at the end of a result. It is a key, and so between quotation marks.
     response.body.len() < 16_384
-        && response.body.windows(CODE.len()).any(|part| part == CODE)
+        && response.body.split(|byte| *byte == b'"').any(|part| part == b"error_code")
         && Said::read(response).body.is_some_and(|body| body.get("error_code").is_some())
 }
 

@@ -41,6 +41,25 @@ pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
         let why = format!("the key {:?} is there twice in one object", shortened(&key));
         return Err(Error::input("", why));
     }
+    match given {
+        Value::Object(fields) if fits(entry, &fields) => Ok(Input { fields, debug: false }),
+        given => cleaned(entry, given),
+    }
+}
+
+/// Whether fields are what cleaning would make of them, as most are: then their schema, which takes longer to read than all
+/// else that a short action does, has nothing to say. Text that is not empty stays text, no schema limits the length of one,
+/// and what its type reads is not missing, unknown or outside of a closed set.
+fn fits(entry: &Entry, fields: &Fields) -> bool {
+    let is_plain = |value: &Value| match value {
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(_) => true,
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+    };
+    fields.values().all(is_plain) && (entry.reads)(fields)
+}
+
+fn cleaned(entry: &Entry, given: Value) -> Result<Input, Error> {
     let schema = entry.input_schema.value();
     let Value::Object(mut fields) = clean::clean(&schema, given).map_err(misfits)? else {
         return Err(Error::input("", "the input is no JSON object"));
@@ -125,4 +144,74 @@ fn erase<S: serde::Serialize>(step: Step<S>) -> Result<Step<Value>, Error> {
             Step::Waiting(Waiting { state, handle, poll_after_ms, progress, emitted })
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Values that a field may have, of each type and none.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let text = "python|GET|get|Python|objects|json|true|5|[ \\n]{0,2}|\\[\\]|\\{\\}|\\PC{1,12}";
+        prop_oneof![
+            6 => text.prop_map(Value::from),
+            2 => any::<bool>().prop_map(Value::from),
+            1 => Just(Value::Null),
+            1 => (0_u32..3).prop_map(Value::from),
+            1 => prop::collection::vec(Just(Value::from("x")), 0..2).prop_map(Value::from),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+        #[test]
+        fn what_fits_is_what_cleaning_makes_of_it(
+            at in 0..ACTIONS.len(),
+            values in prop::collection::vec(any_value(), 16),
+            given in any::<u16>(),
+            unknown in prop::option::weighted(0.1, "[a-z]{1,9}"),
+        ) {
+            let entry = &ACTIONS[at];
+            let schema = entry.input_schema.value();
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            let mut fields = Fields::new();
+            for (place, key) in schema["properties"].as_object().unwrap().keys().enumerate() {
+                if given >> place & 1 == 1 || required.iter().any(|name| name == key) {
+                    fields.insert(key.clone(), values[place].clone());
+                }
+            }
+            fields.extend(unknown.map(|key| (key, Value::from("x"))));
+            if fits(entry, &fields) {
+                let cleaned = cleaned(entry, Value::Object(fields.clone()));
+                let cleaned = cleaned.map(|input| (input.fields, input.debug));
+                prop_assert_eq!(cleaned, Ok((fields, false)), "{}", entry.key);
+            }
+        }
+    }
+
+    #[test]
+    fn texts_and_flags_fit_and_what_needs_cleaning_does_not() {
+        for (key, input, expected) in [
+            ("getCluster", json!({ "clusterId": "0312-091544-k7p2m9qx" }), true),
+            ("listClusters", json!({}), true),
+            (
+                "runCommand",
+                json!({ "clusterId": "c", "contextId": "x", "command": "1", "wait": false }),
+                true,
+            ),
+            ("getCluster", json!({}), false),
+            ("getCluster", json!({ "clusterId": "" }), false),
+            ("getCluster", json!({ "clusterId": 7 }), false),
+            ("getCluster", json!({ "clusterId": "c", "debug": true }), false),
+            ("getCluster", json!({ "clusterId": "c", "other": "x" }), false),
+            ("restartCluster", json!({ "clusterId": "c", "wait": "true" }), false),
+            ("restartCluster", json!({ "clusterId": "c", "timeoutSeconds": 0 }), false),
+        ] {
+            let fields = input.as_object().unwrap();
+            assert_eq!(fits(entry(key).unwrap(), fields), expected, "{key} {input}");
+        }
+    }
 }

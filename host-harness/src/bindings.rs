@@ -1,6 +1,6 @@
 //! The contract as Rust, generated from `wit/`, and its translation into the harness's own types. No logic beyond that.
 
-mod generated {
+pub(crate) mod generated {
     #![allow(missing_debug_implementations, unreachable_pub, reason = "generated code")]
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -14,7 +14,6 @@ use serde_json::value::RawValue;
 
 pub(crate) use generated::exports::integration::connector::{actions, catalog, choices};
 pub(crate) use generated::integration::connector::types;
-pub(crate) use generated::{Connector, ConnectorPre};
 
 use crate::call::{Choice, ChoicePage, Value};
 use crate::description::{

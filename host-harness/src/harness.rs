@@ -10,7 +10,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::Clock;
-use crate::bindings::{ConnectorPre, catalog as exported, types};
+use crate::bindings::{catalog as exported, types};
 use crate::cache::Cache;
 use crate::call::{Call, ChoicePage, Observer, Output};
 use crate::catalog::{self, Catalog};
@@ -20,6 +20,7 @@ use crate::description::{Description, Endpoint};
 use crate::dns::Resolver;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
+use crate::exports::ConnectorPre;
 use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
 use crate::invoke::Performance;
@@ -199,9 +200,8 @@ impl Harness {
             let egress = Some(Arc::clone(&connection.egress));
             let mut instance = self.instance(egress, &flight).await?;
             let Instance { store, connector, meter, .. } = &mut instance;
-            let guest = connector.integration_connector_choices();
             let find =
-                guest.call_find(store, source, &to, &input, search.as_deref(), page.as_deref());
+                connector.call_find(store, source, &to, &input, search.as_deref(), page.as_deref());
             let found = meter.measure(Box::pin(find)).await;
             instance.settle(found)
         };
@@ -229,7 +229,7 @@ impl Harness {
             let mut instance = self.instance(None, &flight).await?;
             let Instance { store, connector, meter, .. } = &mut instance;
             store.set_hostcall_fuel(self.limits.description_bytes);
-            let describe = connector.integration_connector_catalog().call_describe(store);
+            let describe = connector.call_describe(store);
             let described = meter.measure(Box::pin(describe)).await;
             instance.settle(described)
         };
@@ -249,8 +249,8 @@ impl Harness {
         let check = async {
             let mut instance = self.instance(None, &flight).await?;
             let Instance { store, connector, meter, .. } = &mut instance;
-            let guest = connector.integration_connector_catalog();
-            let checked = meter.measure(Box::pin(guest.call_check_connection(store, public))).await;
+            let checked =
+                meter.measure(Box::pin(connector.call_check_connection(store, public))).await;
             instance.settle(checked)
         };
         within(&flight, check).await

@@ -9,11 +9,11 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{FieldMapError, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::bindings::{Connector, ConnectorPre};
 use crate::budget::{self, Budget, HostPanic, Meter};
 use crate::egress::{Egress, Hooks};
 use crate::engine::{Running, Ticker};
 use crate::error::{Error, ErrorKind};
+use crate::exports::{Connector, ConnectorPre};
 use crate::flight::Flight;
 use crate::log::Log;
 use crate::pace::Pace;
@@ -44,7 +44,7 @@ impl WasiHttpView for Host {
 /// Makes instances of one component.
 pub(crate) struct Factory {
     pub(crate) engine: Engine,
-    pub(crate) pre: ConnectorPre<Host>,
+    pub(crate) pre: ConnectorPre,
     pub(crate) ticker: Ticker,
     /// One for each slot of the engine's pool, which fails when it is full instead of waiting.
     pub(crate) slots: Arc<Semaphore>,

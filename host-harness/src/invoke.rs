@@ -248,8 +248,7 @@ impl<'a> Performance<'a> {
         entry: Entry<'_>,
         instance: &mut Instance,
     ) -> wasmtime::Result<Result<types::Step, types::Error>> {
-        let Instance { store, connector, meter, .. } = instance;
-        let guest = connector.integration_connector_actions();
+        let Instance { store, connector: guest, meter, .. } = instance;
         let invocation = &self.invocation;
         match entry {
             Entry::Start => meter.measure(Box::pin(guest.call_start(store, invocation))).await,

@@ -38,6 +38,7 @@ mod egress;
 mod engine;
 mod error;
 mod exchange;
+mod exports;
 mod flight;
 mod forms;
 mod harness;

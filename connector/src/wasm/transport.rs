@@ -48,15 +48,19 @@ struct Answer {
 
 fn begin(request: &Request) -> Result<Answer, TransportError> {
     let outgoing = outgoing(request)?;
-    let body = outgoing.body().map_err(|()| failure::unsendable(request))?;
+    // A request whose body nobody asks for has none.
+    let body = match request.body.is_empty() {
+        true => None,
+        false => Some(outgoing.body().map_err(|()| failure::unsendable(request))?),
+    };
     // Sent before the body is written: a host takes only so much of a body that nobody reads yet.
     let future = outgoing_handler::handle(outgoing, Some(options(request)))
         .map_err(|code| failure::of_code(request, &code))?;
     // When the writing fails, the answer still says why: the connection was refused, or the server had enough (413).
-    if write(&body, &request.body).is_ok() {
+    if let Some(body) = body
+        && write(&body, &request.body).is_ok()
+    {
         let _ = OutgoingBody::finish(body, None);
-    } else {
-        drop(body);
     }
     // Failures name where a request went, and its body is not needed any more.
     let Request { method, url, timeout, .. } = request;
@@ -135,9 +139,6 @@ fn options(request: &Request) -> RequestOptions {
 }
 
 fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), ()> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
     let stream = body.write()?;
     let ready = stream.subscribe();
     while !bytes.is_empty() {

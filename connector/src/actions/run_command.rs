@@ -10,6 +10,7 @@ use crate::context;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::{ClusterId, ContextId, Language, OnTimeout, TimeoutSeconds};
 use crate::lifecycle::{Progress, Wanted};
+use crate::plain_text;
 use crate::run_outputs::CommandOutput;
 use crate::watch::{OUT_OF_SIGHT, Watch};
 
@@ -258,7 +259,7 @@ impl RunCommand {
     ) -> Result<Step<Run>, Error> {
         let mut run = Run::default();
         let handle = self.handle(&run);
-        let error = match cluster {
+        let mut error = match cluster {
             Ok(Step::Waiting(Waiting { state, poll_after_ms, progress, .. })) => {
                 let state = Run { starting: Some(state), ..run };
                 let emitted = None;
@@ -292,12 +293,16 @@ impl RunCommand {
             }
             Err(mut error) if error.kind == ErrorKind::RemoteFailed && !self.start_cluster => {
                 (error.kind, error.delivery) = (ErrorKind::Conflict, Delivery::Rejected);
-                error.message.push_str("; set startCluster to have it started");
+                error.message = format!(
+                    "{}; set startCluster to have it started",
+                    plain_text::line(&error.message, 250)
+                );
                 error
             }
             Err(error) => error,
         };
-        Err(error.with_handle(&handle))
+        error.handle = Some(handle);
+        Err(error)
     }
 
     /// Sends the command once the context that was made for it runs.
@@ -339,7 +344,8 @@ impl RunCommand {
             return (error, true);
         }
         let by_cluster = matches!(error.kind, ErrorKind::Conflict | ErrorKind::Unavailable)
-            && error.delivery == Delivery::Rejected;
+            && error.delivery == Delivery::Rejected
+            && self.context_id.is_some();
         if by_cluster && let Some(state) = START.elsewhere(api, self.cluster_id.as_str()) {
             error.kind = ErrorKind::Conflict;
             error.message = format!(

@@ -4,10 +4,72 @@ use connector::action::Step;
 use connector::canned::{Canned, answer};
 use connector::error::{Delivery, Error, ErrorKind};
 use connector::http::{Response, TransportError};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::flow::{self, Flow, ORIGIN, ok};
 use crate::invocation;
+
+#[derive(Debug, Clone)]
+enum Any {
+    Status(u16, String),
+    Lost,
+}
+
+/// Answers of any kind in any order, so that each call may get those of others, or none.
+fn any_answers() -> impl Strategy<Value = Vec<Any>> {
+    let body = prop::sample::select(vec![
+        r#"{"state":"RUNNING"}"#,
+        r#"{"state":"TERMINATED"}"#,
+        r#"{"state":"PENDING","status":"Running","id":"x","results":null}"#,
+        r#"{"state":"RUNNING","status":"Running","id":18446744073709551617}"#,
+        r#"{"state":7,"status":[],"id":"a\nb"}"#,
+        r#"{"status":"Error","id":{}}"#,
+        r#"{"status":"Finished","results":{"resultType":"error","summary":"E: \u001b[1m"}}"#,
+        r#"{"status":"Finished","results":{"resultType":"text","data":"1"}}"#,
+        r#"{"error":"ContextNotFound: x"}"#,
+        r#"{"error":"ClusterNotReadyException: c"}"#,
+        "<html>",
+        "{",
+        "",
+    ]);
+    let status =
+        prop::sample::select(vec![200_u16, 200, 200, 200, 302, 400, 401, 403, 404, 429, 500, 503]);
+    let answer = (status, body).prop_map(|(status, body)| Any::Status(status, body.to_owned()));
+    prop::collection::vec(prop_oneof![8 => answer, 1 => Just(Any::Lost)], 0..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// H24, M1: whatever comes back, a command is sent once at the most, errors are one line with all that is known, and a
+    /// context is left only where the command may run in it.
+    #[test]
+    fn any_answers_lead_to_an_end(answers in any_answers(), start in any::<bool>(), cancel in any::<bool>()) {
+        let input = json!({
+            "startCluster": start, "onTimeout": if cancel { "cancel" } else { "continue" },
+            "timeoutSeconds": 60, "startTimeoutSeconds": 60,
+        });
+        let answers = answers.into_iter().map(|any| match any {
+            Any::Status(status, body) => Ok(answer(status, &body)),
+            Any::Lost => lost(),
+        });
+        let run = run(&input, answers);
+        let made = run.waits.iter().any(|wait| wait.handle.get("contextId").is_some());
+        let calls = calls(&run);
+        prop_assert!(calls.iter().filter(|call| *call == EXECUTE).count() <= 1);
+        let mut left = false;
+        if let Err(error) = &run.end {
+            prop_assert!(error.kind != ErrorKind::Internal, "{}", error);
+            prop_assert!(error.message.chars().count() <= 300, "{}", error);
+            prop_assert!(!error.message.chars().any(char::is_control), "{:?}", error);
+            prop_assert_eq!(&error.handle.as_ref().unwrap()["clusterId"], "c");
+            left = matches!(error.kind, ErrorKind::OutcomeUnknown | ErrorKind::Timeout)
+                && calls.contains(&EXECUTE.to_owned());
+        }
+        prop_assert!(!made || left || calls.last().unwrap() == DESTROY, "{:?}", calls);
+    }
+}
 
 type Reply = Result<Response, TransportError>;
 
@@ -240,6 +302,7 @@ fn a_start_has_its_own_time() {
     let late = run(&input, with(cold(), pending()));
     assert_eq!(late.error().kind, ErrorKind::Timeout);
     assert!(late.error().message.contains("cluster c is PENDING, still after 8 s"));
+    assert_eq!(late.error().handle, Some(json!({ "clusterId": "c" })));
     let mut fine = cold();
     fine.extend(pending().take(2));
     let fine = run(&input, with(fine, with(begun(), [text(), made("x")])));

@@ -8,12 +8,10 @@ use super::start_terminated_cluster::CHANGE as START;
 use crate::action::{Action, Effect, Endpoint, Example, Group, Step};
 use crate::api::Api;
 use crate::command::{self, CANCEL, EXECUTE, STATUS};
-use crate::context;
+use crate::context::{self, Run};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::{ClusterId, ContextId, Language, OnTimeout, TimeoutSeconds};
-use crate::lifecycle::Progress;
 use crate::run_outputs::CommandOutput;
-use crate::watch::Watch;
 
 /// # Run Command
 ///
@@ -66,39 +64,6 @@ fn yes() -> bool {
 
 fn an_hour() -> TimeoutSeconds {
     TimeoutSeconds(3_600)
-}
-
-/// How far a run is.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(from = "Kept", into = "Kept")]
-pub(crate) struct Run {
-    /// How the cluster's start is, while that is waited for.
-    starting: Option<Progress>,
-    /// The context that was made for the command; empty before that.
-    context: String,
-    /// Empty until it was sent.
-    command: String,
-    /// The answer about a first context was lost.
-    leaked: bool,
-    /// The time was up, and the command is to stop.
-    stopping: bool,
-    watch: Watch,
-}
-
-/// A row of the same, since code that reads names is larger.
-type Kept = (Option<Progress>, String, String, bool, bool, Watch);
-
-impl From<Run> for Kept {
-    fn from(run: Run) -> Self {
-        let Run { starting, context, command, leaked, stopping, watch } = run;
-        (starting, context, command, leaked, stopping, watch)
-    }
-}
-
-impl From<Kept> for Run {
-    fn from((starting, context, command, leaked, stopping, watch): Kept) -> Self {
-        Self { starting, context, command, leaked, stopping, watch }
-    }
 }
 
 impl Action for RunCommand {

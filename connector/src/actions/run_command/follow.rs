@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Run, RunCommand, START};
+use super::{RunCommand, START};
 use crate::action::{Step, Waiting};
 use crate::api::Api;
 use crate::command::{self, CANCEL, Command, EXECUTE, Phase, STATUS};
+use crate::context::{self, Run};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::{ContextId, Language, OnTimeout, TimeoutSeconds};
 use crate::lifecycle::{Progress, Wanted};
+use crate::plain_text;
 use crate::watch::OUT_OF_SIGHT;
-use crate::{context, plain_text};
 
 /// Pauses before each look, in milliseconds: most commands are short.
 const PAUSES: &[u32] = &[50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];

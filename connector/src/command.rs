@@ -1,14 +1,17 @@
-//! A command on the wire (API 1.2): its states and its answers. Not here: when it is asked for again
+//! A command on the wire (API 1.2): its states and its answers, and how it is stopped. Not here: when it is asked for again
 //! (`actions/run_command.rs`) and what results look like (`command_results.rs`).
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::action::Endpoint;
+use crate::action::{Endpoint, Retry};
+use crate::api::Api;
 use crate::command_results::{self, Failure};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::plain_text;
 
+pub(crate) const EXECUTE: Endpoint = Endpoint::post("/api/1.2/commands/execute", Retry::Never);
+pub(crate) const CANCEL: Endpoint = Endpoint::post("/api/1.2/commands/cancel", Retry::Convergent);
 /// How a command and its results are read.
 pub(crate) const STATUS: Endpoint = Endpoint::get("/api/1.2/commands/status");
 
@@ -107,4 +110,32 @@ const MAX_TRACEBACK: usize = 8 * 1024;
 fn end_of(traceback: &str) -> &str {
     let start = traceback.len().saturating_sub(MAX_TRACEBACK);
     (start..traceback.len()).find_map(|at| traceback.get(at..)).unwrap_or(traceback)
+}
+
+/// Cancels a command. Databricks takes the call when it is too late, too, so that only the status tells.
+pub(crate) fn stop(api: &Api<'_>, command_id: &str, handle: &Value) -> Result<(), Error> {
+    api.call(&CANCEL, handle)?;
+    let command = api.read::<Command>(&STATUS, handle)?;
+    // A command that was cancelled may be shown as one that finished with an error.
+    if command.phase() != Phase::Running && command.error().is_some() {
+        return Ok(());
+    }
+    let ended = command.phase() != Phase::Running;
+    Err(Error::unstopped(&format!("command {command_id}"), &command.shown(), ended))
+}
+
+/// Code without the indent that all its lines share, which Python would refuse.
+pub(crate) fn dedented(code: &str) -> String {
+    let indent_of = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let mut lines = code.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    let mut shared = first.get(..indent_of(first)).unwrap_or_default();
+    for line in lines {
+        let same = shared.bytes().zip(line.bytes()).take_while(|(a, b)| a == b).count();
+        shared = shared.get(..same).unwrap_or_default();
+    }
+    if shared.is_empty() {
+        return code.to_owned();
+    }
+    code.split_inclusive('\n').map(|line| line.strip_prefix(shared).unwrap_or(line)).collect()
 }

@@ -1,11 +1,13 @@
 //! An execution context on the wire (API 1.2): made, waited for, destroyed. Not here: what runs in one (`command.rs`).
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::action::{Endpoint, Retry};
 use crate::api::Api;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::{ClusterId, Language};
+use crate::lifecycle::Progress;
 use crate::plain_text;
 use crate::watch::{OUT_OF_SIGHT, Watch};
 
@@ -15,6 +17,39 @@ pub(crate) const DESTROY: Endpoint = Endpoint::post("/api/1.2/contexts/destroy",
 
 /// A second context is made when the answer about the first one is lost, which costs a place among the 145 of a cluster.
 pub(crate) const LEAKED: &str = "the answer about a first context was lost, so the cluster may have one more, which nobody uses, until it restarts";
+
+/// How far a context is, and what runs in it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
+pub(crate) struct Run {
+    /// How the cluster's start is, while that is waited for.
+    pub(crate) starting: Option<Progress>,
+    /// The context that was made; empty before that.
+    pub(crate) context: String,
+    /// The command that was sent; empty before that.
+    pub(crate) command: String,
+    /// The answer about a first context was lost.
+    pub(crate) leaked: bool,
+    /// The time of the command was up, and it is to stop.
+    pub(crate) stopping: bool,
+    pub(crate) watch: Watch,
+}
+
+/// A row of the same, since code that reads names is larger.
+type Kept = (Option<Progress>, String, String, bool, bool, Watch);
+
+impl From<Run> for Kept {
+    fn from(run: Run) -> Self {
+        let Run { starting, context, command, leaked, stopping, watch } = run;
+        (starting, context, command, leaked, stopping, watch)
+    }
+}
+
+impl From<Kept> for Run {
+    fn from((starting, context, command, leaked, stopping, watch): Kept) -> Self {
+        Self { starting, context, command, leaked, stopping, watch }
+    }
+}
 
 /// What names a context everywhere: to Databricks, in states and in errors. An id that is not known yet is left out.
 pub(crate) fn handle(cluster: &ClusterId, context: &str, command: &str) -> Value {

@@ -180,6 +180,11 @@ async fn a_cold_cluster_is_started_where_that_is_wanted() {
     assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
     assert!(error.message.ends_with("set startCluster to have it started"), "{error}");
     assert_eq!(rig.workspace.effects(Effect::ClusterStart), 0);
+    let mut with_context = input.clone();
+    with_context["contextId"] = json!("123");
+    let error = rig.error("runCommand", with_context).await;
+    assert_eq!((error.kind, error.delivery), (ErrorKind::Conflict, Delivery::Rejected));
+    assert!(error.message.contains("is TERMINATED, and its execution contexts ended"), "{error}");
     input["startCluster"] = json!(true);
     let seen = Seen::default();
     let output = run(&rig, &input, &seen, CancellationToken::new()).await.unwrap();

@@ -4,10 +4,9 @@ use serde_json::json;
 
 use crate::action::{Action, Effect, Endpoint, Example, Group, Step, Waiting};
 use crate::api::Api;
-use crate::context;
+use crate::context::{self, Run};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::fields::{ClusterId, Language, TimeoutSeconds};
-use crate::watch::Watch;
 
 /// Pauses before each look, in milliseconds.
 const PAUSES: &[u32] = &[100, 200, 500, 1_000, 2_000, 5_000];
@@ -49,37 +48,35 @@ pub(crate) struct ExecutionContext {
     note: Option<String>,
 }
 
-/// The context's id, whether there may be one more, and the wait for it.
-type Made = (String, bool, Watch);
-
 impl Action for CreateExecutionContext {
     const GROUP: Group = Group::Commands;
     const EFFECT: Effect = Effect::Writes;
     const ENDPOINTS: &'static [Endpoint] = &[context::CREATE, context::STATUS, context::DESTROY];
 
     type Output = ExecutionContext;
-    type State = Made;
+    type State = Run;
 
-    fn start(self, api: &Api<'_>) -> Result<Step<Made>, Error> {
+    fn start(self, api: &Api<'_>) -> Result<Step<Run>, Error> {
         let handle = context::handle(&self.cluster_id, "", "");
         let made = context::create(api, &self.cluster_id, self.language);
-        let (id, leaked) = made.map_err(|e| e.with_handle(&handle))?;
+        let (context, leaked) = made.map_err(|e| e.with_handle(&handle))?;
+        let made = Run { context, leaked, ..Run::default() };
         if !self.wait {
-            return done(&id, leaked);
+            return done(&made);
         }
-        self.pause(api, (id, leaked, Watch::default()), "Pending")
+        self.pause(api, made, "Pending")
     }
 
-    fn resume(self, api: &Api<'_>, mut made: Made) -> Result<Step<Made>, Error> {
-        let handle = context::handle(&self.cluster_id, &made.0, "");
-        match context::pending(api, &handle, &made.0, &mut made.2) {
-            Ok(None) => done(&made.0, made.1),
+    fn resume(self, api: &Api<'_>, mut made: Run) -> Result<Step<Run>, Error> {
+        let handle = context::handle(&self.cluster_id, &made.context, "");
+        match context::pending(api, &handle, &made.context, &mut made.watch) {
+            Ok(None) => done(&made),
             Ok(Some(state)) => self.pause(api, made, &state),
             Err(error) => Err(self.given_up(api, &made, error)),
         }
     }
 
-    fn recover(self, api: &Api<'_>, made: Option<Made>) -> Result<Step<Made>, Error> {
+    fn recover(self, api: &Api<'_>, made: Option<Run>) -> Result<Step<Run>, Error> {
         if let Some(made) = made {
             return self.resume(api, made);
         }
@@ -90,8 +87,8 @@ impl Action for CreateExecutionContext {
         Err(error.with_handle(&context::handle(&self.cluster_id, "", "")))
     }
 
-    fn cancel(self, api: &Api<'_>, made: Made) -> Result<(), Error> {
-        match context::destroy(api, &self.cluster_id, &made.0) {
+    fn cancel(self, api: &Api<'_>, made: Run) -> Result<(), Error> {
+        match context::destroy(api, &self.cluster_id, &made.context) {
             None => Ok(()),
             Some(left) => Err(Error::new(ErrorKind::Unavailable, Delivery::Applied, left)),
         }
@@ -109,15 +106,15 @@ impl Action for CreateExecutionContext {
 }
 
 impl CreateExecutionContext {
-    fn pause(&self, api: &Api<'_>, mut made: Made, state: &str) -> Result<Step<Made>, Error> {
-        let line = format!("execution context {}: {state}", made.0);
-        let Some(poll_after_ms) = made.2.pause(PAUSES, self.timeout_seconds) else {
+    fn pause(&self, api: &Api<'_>, mut made: Run, state: &str) -> Result<Step<Run>, Error> {
+        let line = format!("execution context {}: {state}", made.context);
+        let Some(poll_after_ms) = made.watch.pause(PAUSES, self.timeout_seconds) else {
             let message = format!("{line} after {} seconds", self.timeout_seconds.0);
             let error = Error::new(ErrorKind::Timeout, Delivery::Applied, message);
             return Err(self.given_up(api, &made, error));
         };
         Ok(Step::Waiting(Waiting {
-            handle: context::handle(&self.cluster_id, &made.0, ""),
+            handle: context::handle(&self.cluster_id, &made.context, ""),
             state: made,
             poll_after_ms,
             progress: Some(line),
@@ -126,9 +123,9 @@ impl CreateExecutionContext {
     }
 
     /// A context that nobody waits for any longer is destroyed.
-    fn given_up(&self, api: &Api<'_>, made: &Made, error: Error) -> Error {
-        let handle = context::handle(&self.cluster_id, &made.0, "");
-        let error = match context::destroy(api, &self.cluster_id, &made.0) {
+    fn given_up(&self, api: &Api<'_>, made: &Run, error: Error) -> Error {
+        let handle = context::handle(&self.cluster_id, &made.context, "");
+        let error = match context::destroy(api, &self.cluster_id, &made.context) {
             Some(left) => context::noted(error, &left),
             None => error,
         };
@@ -136,9 +133,9 @@ impl CreateExecutionContext {
     }
 }
 
-fn done(id: &str, leaked: bool) -> Result<Step<Made>, Error> {
-    let mut context = json!({ "id": id });
-    if let (Some(fields), true) = (context.as_object_mut(), leaked) {
+fn done(made: &Run) -> Result<Step<Run>, Error> {
+    let mut context = json!({ "id": made.context });
+    if let (Some(fields), true) = (context.as_object_mut(), made.leaked) {
         fields.insert("note".to_owned(), context::LEAKED.into());
     }
     Step::done(&context)

@@ -21,6 +21,7 @@ mod lifecycle;
 mod links;
 mod lost;
 mod one_shot;
+mod one_shot_ends;
 mod results;
 mod seed;
 mod statements;

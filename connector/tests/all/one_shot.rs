@@ -1,64 +1,62 @@
 //! Commands without an execution context: one is made and destroyed for each, on a cluster that may have to start first.
 
-use connector::action::Step;
-use connector::canned::{Canned, answer};
+use connector::canned::answer;
 use connector::error::{Delivery, Error, ErrorKind};
 use connector::http::{Response, TransportError};
 use serde_json::{Value, json};
 
-use crate::flow::{self, Flow, ORIGIN, ok};
-use crate::invocation;
+use crate::flow::{self, Flow, ok};
 
-type Reply = Result<Response, TransportError>;
+pub(crate) type Reply = Result<Response, TransportError>;
 
-const GET: &str = "GET /api/2.1/clusters/get";
-const START: &str = "POST /api/2.1/clusters/start";
-const CREATE: &str = "POST /api/1.2/contexts/create";
-const READY: &str = "GET /api/1.2/contexts/status";
-const EXECUTE: &str = "POST /api/1.2/commands/execute";
-const STATUS: &str = "GET /api/1.2/commands/status";
-const CANCEL: &str = "POST /api/1.2/commands/cancel";
-const DESTROY: &str = "POST /api/1.2/contexts/destroy";
+pub(crate) const GET: &str = "GET /api/2.1/clusters/get";
+pub(crate) const START: &str = "POST /api/2.1/clusters/start";
+pub(crate) const CREATE: &str = "POST /api/1.2/contexts/create";
+pub(crate) const READY: &str = "GET /api/1.2/contexts/status";
+pub(crate) const EXECUTE: &str = "POST /api/1.2/commands/execute";
+pub(crate) const STATUS: &str = "GET /api/1.2/commands/status";
+pub(crate) const CANCEL: &str = "POST /api/1.2/commands/cancel";
+pub(crate) const DESTROY: &str = "POST /api/1.2/contexts/destroy";
 
-fn input(more: &Value) -> Value {
+pub(crate) fn input(more: &Value) -> Value {
     let mut input = json!({ "clusterId": "c", "command": "1" });
     input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     input
 }
 
-fn says(body: &Value) -> Reply {
+pub(crate) fn says(body: &Value) -> Reply {
     Ok(ok(&body.to_string()))
 }
 
-fn cluster(state: &str) -> Reply {
+pub(crate) fn cluster(state: &str) -> Reply {
     says(&json!({ "cluster_id": "c", "state": state }))
 }
 
-fn made(id: &str) -> Reply {
+pub(crate) fn made(id: &str) -> Reply {
     says(&json!({ "id": id }))
 }
 
-fn status(status: &str) -> Reply {
+pub(crate) fn status(status: &str) -> Reply {
     says(&json!({ "id": "x", "status": status, "results": null }))
 }
 
-fn text() -> Reply {
+pub(crate) fn text() -> Reply {
     says(
         &json!({ "id": "k", "status": "Finished", "results": { "resultType": "text", "data": "1" } }),
     )
 }
 
-fn raised() -> Reply {
+pub(crate) fn raised() -> Reply {
     let results =
         json!({ "resultType": "error", "summary": "ValueError: no", "cause": "ValueError: no" });
     says(&json!({ "id": "k", "status": "Finished", "results": results }))
 }
 
-fn refused(status: u16) -> Reply {
+pub(crate) fn refused(status: u16) -> Reply {
     Ok(answer(status, "{}"))
 }
 
-fn lost() -> Reply {
+pub(crate) fn lost() -> Reply {
     Err(TransportError {
         kind: ErrorKind::Unavailable,
         delivery: Delivery::Unknown,
@@ -67,25 +65,25 @@ fn lost() -> Reply {
 }
 
 /// What comes before the command runs: the cluster, the context `x`, the command `k`.
-fn begun() -> Vec<Reply> {
+pub(crate) fn begun() -> Vec<Reply> {
     vec![cluster("RUNNING"), made("x"), status("Running"), made("k")]
 }
 
-fn run(more: &Value, answers: impl IntoIterator<Item = Reply>) -> Flow {
+pub(crate) fn run(more: &Value, answers: impl IntoIterator<Item = Reply>) -> Flow {
     flow::run_mixed("runCommand", &input(more), answers)
 }
 
-fn with(mut answers: Vec<Reply>, more: impl IntoIterator<Item = Reply>) -> Vec<Reply> {
+pub(crate) fn with(mut answers: Vec<Reply>, more: impl IntoIterator<Item = Reply>) -> Vec<Reply> {
     answers.extend(more);
     answers
 }
 
 /// Method and path of each request, without the query.
-fn calls(run: &Flow) -> Vec<String> {
+pub(crate) fn calls(run: &Flow) -> Vec<String> {
     run.calls().iter().map(|call| call.split('?').next().unwrap().to_owned()).collect()
 }
 
-fn note(error: &Error) -> String {
+pub(crate) fn note(error: &Error) -> String {
     error.details.as_ref().unwrap()["note"].as_str().unwrap().to_owned()
 }
 
@@ -240,6 +238,7 @@ fn a_start_has_its_own_time() {
     let late = run(&input, with(cold(), pending()));
     assert_eq!(late.error().kind, ErrorKind::Timeout);
     assert!(late.error().message.contains("cluster c is PENDING, still after 8 s"));
+    assert_eq!(late.error().handle, Some(json!({ "clusterId": "c" })));
     let mut fine = cold();
     fine.extend(pending().take(2));
     let fine = run(&input, with(fine, with(begun(), [text(), made("x")])));
@@ -250,69 +249,6 @@ fn a_start_has_its_own_time() {
     assert_eq!(failed.error().kind, ErrorKind::RemoteFailed);
     assert!(failed.error().message.contains("STOCKOUT"), "{}", failed.error());
     assert_eq!((calls(&failed).len(), failed.left), (3, 0));
-}
-
-/// H18: when the time is up the command goes on, and its context with it, unless it is to be cancelled.
-#[test]
-fn what_happens_on_timeout_is_a_choice() {
-    let running = || std::iter::repeat_with(|| status("Running")).take(5);
-    let late = run(&json!({ "timeoutSeconds": 1 }), with(begun(), running()));
-    assert_eq!((late.error().kind, late.left), (ErrorKind::Timeout, 0));
-    assert!(late.error().message.contains("it keeps running"), "{}", late.error());
-    assert!(note(late.error()).contains("execution context x was not destroyed"));
-    assert!(!calls(&late).iter().any(|call| [CANCEL, DESTROY].contains(&call.as_str())));
-
-    let cancel = json!({ "timeoutSeconds": 1, "onTimeout": "cancel" });
-    let late = with(begun(), running());
-    let asked = with(
-        late,
-        [made("k"), status("Cancelling"), refused(503), status("Cancelling"), made("k")],
-    );
-    let stopped = run(&cancel, with(asked, [status("Cancelled"), made("x")]));
-    assert_eq!((stopped.error().kind, stopped.left), (ErrorKind::Timeout, 0));
-    assert_eq!(stopped.error().message, "command k did not end within 1 seconds and was cancelled");
-    let ends = [CANCEL, STATUS, CANCEL, STATUS, CANCEL, STATUS, DESTROY];
-    assert_eq!(calls(&stopped)[9..], ends);
-    assert_eq!(stopped.error().handle.as_ref().unwrap()["commandId"], "k");
-}
-
-/// H17: a command that ended after all is what it ended with, however late the cancellation.
-#[test]
-fn a_command_that_ends_while_it_is_cancelled_has_its_result() {
-    let running = std::iter::repeat_with(|| status("Running")).take(5);
-    let late = with(with(begun(), running), [made("k"), text(), made("x")]);
-    let run = run(&json!({ "timeoutSeconds": 1, "onTimeout": "cancel" }), late);
-    assert_eq!(run.json()["results"]["data"], "1");
-}
-
-/// H18: a command that does not stop within half a minute is told, and its own context is destroyed, which ends it.
-#[test]
-fn a_command_that_does_not_stop_is_told() {
-    let cancel = json!({ "timeoutSeconds": 1, "onTimeout": "cancel" });
-    let running = std::iter::repeat_with(|| status("Running")).take(5);
-    let stuck = (0..40).flat_map(|_| [made("k"), status("Cancelling")]);
-    let canned = with(with(begun(), running), stuck);
-    let run = run(&cancel, canned);
-    let error = run.error();
-    assert_eq!(error.kind, ErrorKind::Timeout);
-    assert!(
-        error.message.contains("k: Cancelling after 1 seconds; it was asked to stop"),
-        "{error}"
-    );
-    assert_eq!(calls(&run).last().unwrap(), DESTROY);
-    assert_eq!(run.waits.iter().map(|wait| wait.poll_after_ms).sum::<u32>(), 31_000);
-}
-
-/// A command in a context of the caller's own is cancelled on timeout too, and the context stays.
-#[test]
-fn a_context_of_the_caller_stays() {
-    let input = json!({ "contextId": "y", "timeoutSeconds": 1, "onTimeout": "cancel" });
-    let running = std::iter::repeat_with(|| status("Running")).take(5);
-    let answers = with(with(vec![made("k")], running), [made("k"), status("Cancelled")]);
-    let run = run(&input, answers);
-    assert_eq!((run.error().kind, run.left), (ErrorKind::Timeout, 0));
-    assert_eq!(run.error().details, None);
-    assert_eq!(calls(&run).last().unwrap(), STATUS);
 }
 
 /// H16: an hour of outage in the middle of it all costs nothing but time; the command was sent once.
@@ -331,60 +267,4 @@ fn an_hour_of_outage_costs_time() {
     assert!(run.waits.iter().map(|wait| wait.poll_after_ms).sum::<u32>() > 3 * 3_600_000);
     assert_eq!(calls(&run).iter().filter(|call| *call == EXECUTE).count(), 1);
     assert!(run.waits[700].progress.as_ref().unwrap().contains("while Databricks cannot answer"));
-}
-
-/// Takes so many steps, then cancels; the outcome and the requests of the cancellation.
-fn cancelled(more: &Value, steps: usize, answers: Vec<Reply>) -> (Result<(), Error>, Vec<String>) {
-    let transport = Canned::mixed(answers);
-    let invocation = invocation("runCommand", &input(more));
-    let mut step = connector::start(&transport, &invocation);
-    let mut state = String::new();
-    for n in 0..steps {
-        if n > 0 {
-            step = connector::resume(&transport, &invocation, &state);
-        }
-        let Ok(Step::Waiting(waiting)) = &step else { panic!("it waits: {step:?}") };
-        state = waiting.state.to_string();
-    }
-    let before = transport.requests().len();
-    let outcome = connector::cancel(&transport, &invocation, &state);
-    let calls = transport.requests().into_iter().skip(before).map(|request| {
-        let path = request.url.replace(ORIGIN, "");
-        format!("{} {}", request.method, path.split('?').next().unwrap())
-    });
-    (outcome, calls.collect())
-}
-
-/// H17, H18: a cancelled run leaves neither a command nor a context behind, and says what it could not stop.
-#[test]
-fn cancelling_stops_the_command_and_destroys_the_context() {
-    let (outcome, calls) = cancelled(
-        &json!({}),
-        1,
-        with(begun(), []).into_iter().take(2).chain([made("x")]).collect(),
-    );
-    assert_eq!((outcome, calls), (Ok(()), vec![DESTROY.to_owned()]));
-
-    let stop = |answers: Vec<Reply>| cancelled(&json!({}), 2, with(begun(), answers));
-    let (outcome, calls) = stop(vec![made("k"), status("Cancelled"), made("x")]);
-    assert_eq!((outcome, calls), (Ok(()), [CANCEL, STATUS, DESTROY].map(str::to_owned).to_vec()));
-    let (outcome, calls) = stop(vec![made("k"), status("Cancelling")]);
-    assert!(outcome.unwrap_err().retryable, "it is asked again");
-    assert_eq!(calls, [CANCEL, STATUS]);
-    let (outcome, calls) = stop(vec![made("k"), text(), made("x")]);
-    assert_eq!(outcome.unwrap_err().kind, ErrorKind::Conflict);
-    assert_eq!(calls, [CANCEL, STATUS, DESTROY]);
-    let (outcome, _) = stop(vec![made("k"), status("Cancelled"), refused(503)]);
-    let error = outcome.unwrap_err();
-    assert!(
-        error.retryable && error.message.contains("context x could not be destroyed"),
-        "{error}"
-    );
-
-    let cold = || vec![cluster("TERMINATED"), made("-")];
-    let (outcome, calls) = cancelled(&json!({ "startCluster": true }), 1, cold());
-    assert!(outcome.unwrap_err().message.contains("the cluster goes on with it"));
-    assert!(calls.is_empty());
-    let (outcome, _) = cancelled(&json!({}), 1, vec![cluster("PENDING")]);
-    assert_eq!(outcome, Ok(()), "somebody else started it");
 }

@@ -12,6 +12,7 @@ mod figures;
 mod fresh_clone;
 mod get_cluster;
 mod hostile;
+mod journal;
 mod mirror;
 mod python;
 mod retries;
@@ -59,6 +60,7 @@ const ALL: &[Benchmark] = &[
         tokens::run,
     ),
     ("deadlines", "by how much calls outlast their limits, at the worst", deadlines::run),
+    ("journal", "what it costs a statement to be written down, against none", journal::run),
     ("bombs", "peak memory of answers that are larger than what is taken", bombs::run),
 ];
 
@@ -77,6 +79,7 @@ const LONG: &[Benchmark] = &[
         "10,000 statements waited for at once: memory, computing time, who is looked at when",
         waits::run,
     ),
+    ("kills", "the program killed 20 times at each point of its work", journal::kills),
     ("damage", "20,000 components with one bit flipped, loaded and called", hostile::damage),
 ];
 

@@ -72,6 +72,8 @@ impl Rig {
             config.display().to_string(),
             "--cache-dir".to_owned(),
             self.cache().display().to_string(),
+            "--journal".to_owned(),
+            self.folder.path().join("journal").display().to_string(),
             "run".to_owned(),
         ];
         Ok(fixed.into_iter().chain(arguments.iter().map(|a| (*a).to_owned())).collect())

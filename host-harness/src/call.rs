@@ -85,6 +85,9 @@ pub trait Observer: Send + Sync {
     /// Remote work goes on, or a request is waited for: its turn, another attempt. `elapsed` counts from the start of the call.
     fn progress(&self, _message: &str, _fraction: Option<f32>, _elapsed: Duration) {}
 
+    /// It begins, or goes on, under this id.
+    fn begun(&self, _id: &str) {}
+
     /// Something runs remotely now; `handle` names it in the service's own words.
     fn started(&self, _handle: &serde_json::Value) {}
 

@@ -144,6 +144,10 @@ impl Egress {
         };
         tidy(&head.method, &mut head.headers, &body);
         self.check_head(&head, &flight)?;
+        if let Some(chronicle) = &flight.chronicle {
+            let written = chronicle.before(admission.retry, &head.method).await;
+            written.map_err(|error| lost(&flight, error))?;
+        }
         let first_byte = options.first_byte_timeout.unwrap_or(self.limits.first_byte);
         let outgoing = Outgoing { head, body, admission, first_byte };
         let Answered { answer, bearer, slot } = self.persist(&outgoing, &flight).await?;
@@ -415,7 +419,7 @@ fn denied(flight: &Flight, why: &str) -> WasiError {
     WasiError::HttpRequestDenied
 }
 
-/// There are no credentials to send the request with. The guest has no word for that; the caller gets the host's.
+/// The host cannot send the request: it has no credentials for it, or cannot write it down first. The guest has no word for that; the caller gets the host's.
 fn lost(flight: &Flight, error: Error) -> WasiError {
     flight.refuse(Error { delivery: Delivery::NotSent, ..error });
     WasiError::ConfigurationError

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::Error as WasiError;
 use crate::Clock;
 use crate::description::Endpoint;
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::journal::Chronicle;
 use crate::links::Links;
 use crate::retry::{Decision, LONGEST_ASKED, Outcome};
 use crate::settings::Limits;
@@ -30,6 +31,8 @@ pub(crate) struct Flight {
     /// The links that it was given.
     pub(crate) links: std::sync::Arc<Links>,
     pub(crate) deadline: Instant,
+    /// Where it is written down before something is sent.
+    pub(crate) chronicle: Option<Arc<Chronicle>>,
     max_requests: u32,
     max_received: u64,
     /// Whether this is about stopping what an action started.
@@ -81,6 +84,7 @@ impl Flight {
             endpoints,
             clock: clock.clone(),
             deadline: clock.now() + time.min(FOREVER),
+            chronicle: None,
             max_requests: limits.requests,
             max_received: limits.received_bytes,
             stops: false,
@@ -98,7 +102,12 @@ impl Flight {
     /// One that stops what this one started, with a time of its own.
     pub(crate) fn that_stops(&self, limits: &Limits) -> Self {
         let (what, endpoints) = (self.what.clone(), std::sync::Arc::clone(&self.endpoints));
-        Self { stops: true, ..Self::new(what, endpoints, &self.clock, limits.stop, limits) }
+        let chronicle = self.chronicle.clone();
+        Self {
+            stops: true,
+            chronicle,
+            ..Self::new(what, endpoints, &self.clock, limits.stop, limits)
+        }
     }
 
     /// Keeps the turn for the next step's first request.

@@ -12,11 +12,11 @@ use wasmtime::component::Component;
 use crate::Clock;
 use crate::bindings::{catalog as exported, types};
 use crate::cache::Cache;
-use crate::call::{Call, ChoicePage, Observer, Output};
-use crate::catalog::{self, Catalog};
+use crate::call::{Call, ChoicePage, Observer, OnDeadline, Output};
+use crate::catalog::{self, Catalog, Offer};
 use crate::compile::{Compiled, compile};
 use crate::connection::{self, Connection, ConnectionConfig, Surroundings};
-use crate::description::{Description, Endpoint};
+use crate::description::{Action, Description, Effect, Endpoint};
 use crate::dns::Resolver;
 use crate::egress::Egress;
 use crate::error::{Error, ErrorKind};
@@ -24,6 +24,7 @@ use crate::exports::ConnectorPre;
 use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
 use crate::invoke::Performance;
+use crate::journal::{self, Chronicle, Journal, Place, Record, Recorder};
 use crate::log::Log;
 use crate::outline::Outline;
 use crate::pace::Paces;
@@ -40,6 +41,8 @@ pub struct Harness {
     resolver: Resolver,
     cache: Option<Cache>,
     catalog: OnceLock<Catalog>,
+    digest: String,
+    journal: Option<Arc<Place>>,
 }
 
 impl Harness {
@@ -65,7 +68,7 @@ impl Harness {
         let digest = digest::hex(bytes);
         digest::check(bytes, &digest, &settings)?;
         component::check_header(bytes)?;
-        let Settings { cache_dir, cache_key, compiler, limits, clock, .. } = settings;
+        let Settings { cache_dir, cache_key, journal_dir, compiler, limits, clock, .. } = settings;
         let engine = engine::new(&limits).map_err(|e| unexpected(&e))?;
         let cache = cache_dir
             .and_then(|folder| Cache::new(&folder, cache_key.as_deref(), &engine, &digest));
@@ -83,6 +86,8 @@ impl Harness {
             resolver: settings.resolver,
             cache,
             catalog: OnceLock::new(),
+            digest,
+            journal: journal_dir.map(|folder| Arc::new(Place::new(folder))),
         })
     }
 
@@ -113,6 +118,9 @@ impl Harness {
     ///
     /// A cancelled action asks the connector to stop what it started; a finished result is returned all the same. When the
     /// future is dropped instead, remote work goes on; [`invoke_owned`](Self::invoke_owned) stops it then.
+    ///
+    /// With a journal, an action that changes something is written down before it does. A call whose id the journal knows does
+    /// nothing twice: it gives what came of the first one, or goes on with it when nobody else does.
     pub async fn invoke(
         &self,
         connection: &Connection,
@@ -120,22 +128,154 @@ impl Harness {
         observer: &dyn Observer,
         cancelled: CancellationToken,
     ) -> Result<Output, Error> {
+        let (offer, action) = self.offer(connection, &call).await?;
+        let chronicle = match &self.journal {
+            Some(place) if action.effect != Effect::Reads => {
+                let known = journal::known(place, &call, connection).await?;
+                if let Some(record) = known {
+                    let limits = (call.deadline, call.on_deadline);
+                    return self.go_on(connection, &record, limits, observer, cancelled).await;
+                }
+                let id = call.id.clone().unwrap_or_else(new_id);
+                Some(Chronicle::begin(place, &call, &id, connection, &self.digest)?)
+            }
+            _ => None,
+        };
+        self.perform(connection, call, offer, chronicle, observer, cancelled).await
+    }
+
+    /// Writes an action down, for any process to carry out by `resume`, and returns its id. Nothing is sent.
+    pub async fn hand_over(&self, connection: &Connection, call: Call) -> Result<String, Error> {
+        self.offer(connection, &call).await?;
+        let place = self.place()?;
+        if let Some(record) = journal::known(place, &call, connection).await? {
+            return Ok(record.id);
+        }
+        let id = call.id.clone().unwrap_or_else(new_id);
+        let chronicle = Chronicle::begin(place, &call, &id, connection, &self.digest)?;
+        chronicle.hand_over().await?;
+        Ok(id)
+    }
+
+    /// Goes on with what the journal has under an id, from its last step, when no living process does; gives what came of it
+    /// when it has ended. With a token that is cancelled already, it only stops what runs. The deadline and what becomes of
+    /// remote work then count from now on.
+    ///
+    /// What nobody knows the outcome of is looked for, never sent again.
+    pub async fn resume(
+        &self,
+        connection: &Connection,
+        id: &str,
+        deadline: (Option<Duration>, OnDeadline),
+        observer: &dyn Observer,
+        cancelled: CancellationToken,
+    ) -> Result<Output, Error> {
+        let record = self.place()?.open().await?.find(id).await?;
+        self.go_on(connection, &record, deadline, observer, cancelled).await
+    }
+
+    /// The journal, where the settings name a folder for it.
+    pub async fn journal(&self) -> Result<&Journal, Error> {
+        self.place()?.open().await
+    }
+
+    /// The journal, when something was written into it or read.
+    pub fn journal_in_use(&self) -> Option<&Journal> {
+        self.journal.as_ref()?.opened()
+    }
+
+    fn place(&self) -> Result<&Arc<Place>, Error> {
+        self.journal.as_ref().ok_or_else(|| {
+            let message = "there is no folder for the journal; set journal_dir";
+            Error::new(ErrorKind::HostIo, message)
+        })
+    }
+
+    async fn go_on(
+        &self,
+        connection: &Connection,
+        record: &Record,
+        (deadline, on_deadline): (Option<Duration>, OnDeadline),
+        observer: &dyn Observer,
+        cancelled: CancellationToken,
+    ) -> Result<Output, Error> {
+        journal::check(record, connection)?;
+        let place = self.place()?;
+        let taken = match record.can_go_on() && !record.is_attended {
+            true => Chronicle::take_up(place, &record.id).await?,
+            false => None,
+        };
+        let Some(chronicle) = taken else {
+            return journal::ended(place.open().await?, &record.id).await;
+        };
+        let call = chronicle.call(deadline, on_deadline);
+        let (offer, _) = self.offer(connection, &call).await?;
+        self.perform(connection, call, offer, Some(chronicle), observer, cancelled).await
+    }
+
+    /// What the catalog offers under the key of a call that may be made.
+    async fn offer(
+        &self,
+        connection: &Connection,
+        call: &Call,
+    ) -> Result<(&Offer, &Action), Error> {
         let catalog = self.catalog().await?;
-        let offer = catalog.actions.get(&call.action).ok_or_else(|| {
+        let offer = catalog.actions.get(&call.action);
+        let action = catalog.description.action(&call.action);
+        let (Some(offer), Some(action)) = (offer, action) else {
             let known = catalog.description.actions.iter().map(|action| action.key.as_str());
             let message = names::unknown("action", &call.action, known);
-            Error::new(ErrorKind::InvalidInput, message)
-        })?;
-        if let Some(action) = catalog.description.action(&call.action) {
-            connection.permits(action)?;
-        }
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        };
+        connection.permits(action)?;
         self.check_size(&call.input)?;
+        Ok((offer, action))
+    }
+
+    async fn perform(
+        &self,
+        connection: &Connection,
+        call: Call,
+        offer: &Offer,
+        chronicle: Option<Chronicle>,
+        observer: &dyn Observer,
+        cancelled: CancellationToken,
+    ) -> Result<Output, Error> {
+        let catalog = self.catalog().await?;
         let endpoints = Arc::clone(&offer.endpoints);
+        let (factory, clock) = (&self.factory, &self.clock);
+        let Some(chronicle) = chronicle.map(Arc::new) else {
+            let performance =
+                Performance::new(factory, clock, connection, call, endpoints, None, observer);
+            let output = performance.run(cancelled).await?;
+            catalog.check(offer, &output)?;
+            return Ok(output);
+        };
+        let call = Call { id: Some(chronicle.id()), ..call };
+        let recorder = Recorder { observer, chronicle: &chronicle };
+        observer.begun(&chronicle.id());
+        let stop = cancelled.child_token();
+        let kept = Some(Arc::clone(&chronicle));
         let performance =
-            Performance::new(&self.factory, &self.clock, connection, call, endpoints, observer);
-        let output = performance.run(cancelled).await?;
-        catalog.check(offer, &output)?;
-        Ok(output)
+            Performance::new(factory, clock, connection, call, endpoints, kept, &recorder);
+        let run = async {
+            let output = performance.run(stop.clone()).await?;
+            catalog.check(offer, &output)?;
+            Ok(output)
+        };
+        tokio::pin!(run);
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut run => outcome,
+            () = chronicle.wished() => {
+                stop.cancel();
+                run.await
+            }
+        };
+        if let Err(error) = chronicle.ended(&outcome).await {
+            observer.log(&format!("warning: {error}"));
+        }
+        outcome
     }
 
     /// As [`invoke`](Self::invoke), but when the future is dropped before its end, the action is cancelled: the remote work is
@@ -277,6 +417,10 @@ impl Harness {
         }
         Err(Error::new(ErrorKind::TooLarge, format!("the input is larger than {limit} bytes")))
     }
+}
+
+fn new_id() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 async fn within<T>(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::egress::{Egress, crowded};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::{FOREVER, Flight};
 use crate::instance::{Factory, Instance};
+use crate::journal::{Chronicle, Stopped};
 use crate::log::Log;
 use crate::scrub::clip;
 use crate::turns::{Crowd, Purpose, Turn};
@@ -34,6 +35,10 @@ pub(crate) struct Performance<'a> {
     invocation: actions::Invocation,
     flight: Arc<Flight>,
     observer: &'a dyn Observer,
+    /// Where it is written down, when it is.
+    chronicle: Option<Arc<Chronicle>>,
+    /// The host that began it died in a request of which nobody knows what became.
+    is_adrift: bool,
     log: Log,
     began: Instant,
     deadline: Instant,
@@ -51,6 +56,7 @@ pub(crate) struct Performance<'a> {
 enum Entry<'a> {
     Start,
     Resume(&'a String),
+    Recover(Option<&'a String>),
     Cancel(&'a String),
 }
 
@@ -68,6 +74,7 @@ impl<'a> Performance<'a> {
         connection: &'a Connection,
         call: Call,
         endpoints: Arc<[Endpoint]>,
+        chronicle: Option<Arc<Chronicle>>,
         observer: &'a dyn Observer,
     ) -> Self {
         let began = clock.now();
@@ -79,7 +86,10 @@ impl<'a> Performance<'a> {
             OnDeadline::Cancel => factory.limits.cancel,
         };
         let time = time.min(FOREVER);
-        let flight = Flight::new(what, endpoints, clock, time + more, &factory.limits);
+        let mut flight = Flight::new(what, endpoints, clock, time + more, &factory.limits);
+        flight.chronicle.clone_from(&chronicle);
+        let left = chronicle.as_ref().map(|chronicle| chronicle.left());
+        let (state, handle, is_adrift) = left.unwrap_or_default();
         let invocation = actions::Invocation {
             id: call.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             action: call.action,
@@ -92,14 +102,16 @@ impl<'a> Performance<'a> {
             invocation,
             flight: Arc::new(flight),
             observer,
+            chronicle,
+            is_adrift,
             log: Log::new(factory.limits.log_bytes),
             began,
             deadline: began + time,
             on_deadline: call.on_deadline,
             runs: None,
             emitted: Vec::new(),
-            state: None,
-            handle: None,
+            state,
+            handle,
         }
     }
 
@@ -132,17 +144,33 @@ impl<'a> Performance<'a> {
             let brought_some = waiting.emitted.as_ref().is_some_and(|part| !part.is_empty());
             let shortest = if brought_some { Duration::ZERO } else { SHORTEST_WAIT };
             let wait = Duration::from_millis(waiting.poll_after_ms.into()).max(shortest);
+            self.is_adrift = false;
             self.keep(waiting)?;
+            // The next step waits for both, so that what the disk takes costs nothing beside a pause.
+            let rest = async {
+                let pause = self.flight.clock.sleep(wait.min(self.left()));
+                tokio::join!(Box::pin(self.written(brought_some)), pause)
+            };
             let why = tokio::select! {
                 biased;
                 () = cancelled.cancelled() => Some(Stop::Cancelled),
-                () = self.flight.clock.sleep(wait.min(self.left())) => {
-                    self.left().is_zero().then_some(Stop::Late)
-                }
+                _ = rest => self.left().is_zero().then_some(Stop::Late),
             };
             if let Some(why) = why {
                 return Err(self.stopped(why).await);
             }
+        }
+    }
+
+    /// Has the journal written what the last step left.
+    async fn written(&self, brought_some: bool) {
+        if let (Some(chronicle), Some(state), Some(handle)) =
+            (&self.chronicle, &self.state, &self.handle)
+        {
+            let scrubber = self.connection.egress.credentials.scrubber();
+            let (state, mut handle) = (scrubber.text(state), handle.clone());
+            scrubber.json(&mut handle);
+            chronicle.kept(&state, &handle, brought_some).await;
         }
     }
 
@@ -154,7 +182,13 @@ impl<'a> Performance<'a> {
         &self,
         cancelled: &CancellationToken,
     ) -> Result<Result<types::Step, Stop>, Error> {
-        let entry = self.state.as_ref().map_or(Entry::Start, Entry::Resume);
+        let entry = match &self.state {
+            state if self.is_adrift => Entry::Recover(state.as_ref()),
+            // What another process left may be taken up to be stopped alone.
+            _ if cancelled.is_cancelled() => return Ok(Err(Stop::Cancelled)),
+            Some(state) => Entry::Resume(state),
+            None => Entry::Start,
+        };
         let place = self.state.is_none().then(|| self.factory.place()).transpose()?;
         tokio::select! {
             biased;
@@ -255,6 +289,9 @@ impl<'a> Performance<'a> {
             Entry::Resume(state) => {
                 meter.measure(Box::pin(guest.call_resume(store, invocation, state))).await
             }
+            Entry::Recover(state) => {
+                meter.measure(Box::pin(guest.call_recover(store, invocation, state))).await
+            }
             Entry::Cancel(state) => {
                 let accepted =
                     meter.measure(Box::pin(guest.call_cancel(store, invocation, state))).await?;
@@ -270,7 +307,10 @@ impl<'a> Performance<'a> {
             Some(_) if lost.contains(&error.kind) => error.delivered(Delivery::Applied),
             _ => error,
         };
-        error.with_handle(self.handle.as_ref())
+        // Where the connector knows nothing to look for, there is at least the mark on what it started.
+        let mark = (self.is_adrift && error.kind == ErrorKind::OutcomeUnknown)
+            .then(|| json!({ "invocation_id": self.invocation.id }));
+        error.with_handle(self.handle.as_ref()).with_handle(mark.as_ref())
     }
 
     /// Keeps what a step left behind, and tells the observer.
@@ -347,7 +387,7 @@ impl<'a> Performance<'a> {
     /// What an action ends with that was interrupted, after its remote work was stopped or left alone.
     async fn stopped(mut self, why: Stop) -> Error {
         let leaves = why == Stop::Late && self.on_deadline == OnDeadline::Leave;
-        let sent = self.flight.delivery();
+        let sent = if self.is_adrift { Delivery::Unknown } else { self.flight.delivery() };
         let (kind, what) = match why {
             Stop::Cancelled => (ErrorKind::Cancelled, "cancelled".to_owned()),
             Stop::Late => {
@@ -374,6 +414,12 @@ impl<'a> Performance<'a> {
         Error::new(kind, message).delivered(delivery).with_handle(self.handle.as_ref())
     }
 
+    fn note(&self, how: Stopped) {
+        if let Some(chronicle) = &self.chronicle {
+            chronicle.stopped(how);
+        }
+    }
+
     /// Asks for the remote work to stop, and says how that went.
     async fn cancel(&self) -> String {
         let Some(state) = &self.state else { return String::new() };
@@ -382,13 +428,17 @@ impl<'a> Performance<'a> {
         loop {
             let step = Box::pin(self.step(Entry::Cancel(state), None));
             match clock.before(until, step).await {
-                Some(Ok(_)) => return "; the remote work was stopped".to_owned(),
+                Some(Ok(_)) => {
+                    self.note(Stopped::Confirmed);
+                    return "; the remote work was stopped".to_owned();
+                }
                 // It is about to stop, or the request got lost.
                 Some(Err(error)) if error.retryable && clock.now() < until => {
                     clock.sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
                 Some(Err(error)) if error.kind == ErrorKind::Conflict => {
+                    self.note(Stopped::TooLate);
                     return format!(", but it was too late to stop the remote work: {error}");
                 }
                 Some(Err(error)) => return format!(", but the remote work may go on: {error}"),

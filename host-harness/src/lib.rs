@@ -8,7 +8,8 @@
 //! 3. `instance` makes a fresh instance per step, within `budget`, and throws it away afterwards.
 //! 4. `egress` is the only way out: `policy` decides, `tokens` authorizes, `dial` connects, `client` pools, `exchange` sends
 //!    and waits, `retry`, `pace` and `turns` say when again, `payload` bounds what comes back.
-//! 5. `flight` is what all of these know about the action in the making, `scrub` keeps secrets out of what they show.
+//! 5. `journal` has what an action means to do written down before it does it, and goes on with it after a crash.
+//! 6. `flight` is what all of these know about the action in the making, `scrub` keeps secrets out of what they show.
 //!
 //! # Invariants
 //!
@@ -46,6 +47,7 @@ mod headers;
 mod held;
 mod instance;
 mod invoke;
+pub mod journal;
 mod linker;
 mod links;
 mod log;
@@ -82,6 +84,7 @@ pub use description::{
 pub use dns::{Resolve, Resolver, Resolving};
 pub use error::{Delivery, Error, ErrorKind};
 pub use harness::Harness;
+pub use journal::Journal;
 pub use scrub::{harmless, steers};
 pub use secret::{Secret, SecretReading, SecretSource};
 pub use settings::{Limits, Settings};

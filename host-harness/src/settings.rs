@@ -17,6 +17,9 @@ pub struct Settings {
     /// File of the key that seals compiled components; made when it is not there. Best kept apart from them: whoever can
     /// read it can make code that is run. Without a name for it, it is the file `key` in their folder.
     pub cache_key: Option<PathBuf>,
+    /// Folder of the journal: what actions that change something meant to do and how far they got. Without one, a crash leaves
+    /// nothing to go on from.
+    pub journal_dir: Option<PathBuf>,
     /// Program that compiles components in a process of its own, which `compile_seconds` and `compile_memory_bytes` end:
     /// `harness`, or any whose `main` begins with [`serve_compile_requests`](crate::serve_compile_requests). Without one,
     /// components are compiled in this process, where nothing but their size bounds the time and the memory that takes.

@@ -40,6 +40,8 @@ impl Shell {
             .arg(self.folder.path().join("connections.toml"))
             .arg("--cache-dir")
             .arg(cache_dir())
+            .arg("--journal")
+            .arg(self.folder.path().join("journal"))
             .args(arguments)
             .env("LOCAL_TOKEN", self.workspace.token());
         command
@@ -50,7 +52,7 @@ impl Shell {
     }
 
     /// The JSON of a command that succeeds.
-    fn json(&self, arguments: &[&str]) -> Json {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Json {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()

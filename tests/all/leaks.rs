@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use connector_tests::{cache_dir, call, component, harness_binary, pat, service_p
 use host_harness::{
     CancellationToken, Clock, Connection, ConnectionConfig, Harness, Observer, Settings,
 };
-use local_workspace::{Fault, FaultAction, LocalWorkspace, Options};
+use local_workspace::{Fault, FaultAction, LocalWorkspace, Options, RUNNING_WAREHOUSE};
 use serde_json::{Value as Json, json};
 
 const TOKEN: &str = "dapiCANARY/5f1d+0c6e2a";
@@ -27,10 +28,14 @@ fn workspace() -> LocalWorkspace {
     LocalWorkspace::start(options).unwrap()
 }
 
-/// The harness in a time of its own, so that nothing waits between tries.
-fn harness() -> Harness {
-    let mut settings =
-        Settings { cache_dir: Some(cache_dir()), clock: Clock::skipping(), ..Settings::default() };
+/// The harness in a time of its own, so that nothing waits between tries, and with a journal.
+fn harness(journal: &Path) -> Harness {
+    let mut settings = Settings {
+        cache_dir: Some(cache_dir()),
+        journal_dir: Some(journal.to_owned()),
+        clock: Clock::skipping(),
+        ..Settings::default()
+    };
     settings.limits.requests_per_second = 0;
     Harness::load(component(), settings).unwrap()
 }
@@ -76,6 +81,17 @@ fn access_token(workspace: &LocalWorkspace) -> String {
     bearer.unwrap().to_owned()
 }
 
+/// Looks through all files of a journal.
+#[track_caller]
+fn assert_absent_from_journal(canaries: &Canaries, folder: &Path) {
+    let files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.iter().any(|file| file.ends_with("journal.db")), "{files:?}");
+    for file in files {
+        canaries.assert_absent(&file.display().to_string(), std::fs::read(&file).unwrap());
+    }
+}
+
 /// An answer with credentials in every form that can stand in JSON, and headers to match.
 fn echo(status: u16, secrets: &[&str]) -> FaultAction {
     let texts: Vec<String> = secrets
@@ -103,7 +119,8 @@ fn echo(status: u16, secrets: &[&str]) -> FaultAction {
 #[tokio::test]
 async fn no_action_tells_a_credential() {
     let workspace = workspace();
-    let harness = harness();
+    let journal = tempfile::tempdir().unwrap();
+    let harness = harness(journal.path());
     let mut told_of_echo = 0;
     for config in [pat(&workspace), service_principal(&workspace, &workspace.token_url())] {
         let connection = harness.connect(config).await.unwrap();
@@ -131,6 +148,8 @@ async fn no_action_tells_a_credential() {
             }
         }
         canaries.assert_absent("connection", format!("{connection:?} {harness:?}"));
+        harness.journal().await.unwrap().flush().await.unwrap();
+        assert_absent_from_journal(&canaries, journal.path());
         workspace.clear_faults();
     }
     assert!(told_of_echo > 50, "the echoes were told of: {told_of_echo}");
@@ -140,7 +159,8 @@ async fn no_action_tells_a_credential() {
 #[tokio::test]
 async fn no_listener_but_the_workspace_gets_a_credential() {
     let (own, other) = (workspace(), LocalWorkspace::start(Options::default()).unwrap());
-    let harness = harness();
+    let journal = tempfile::tempdir().unwrap();
+    let harness = harness(journal.path());
     let canaries = Canaries::new(&[("token", TOKEN), ("client secret", CLIENT_SECRET)]);
     for config in [pat(&own), service_principal(&own, &own.token_url())] {
         let listed = other.origin().strip_prefix("http://").unwrap().to_owned();
@@ -187,7 +207,8 @@ impl Shell {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(harness_binary());
         command.arg("--component").arg(component()).arg("--cache-dir").arg(cache_dir());
-        command.arg("--config").arg(self.folder.path().join("connections.toml")).args(arguments);
+        command.arg("--config").arg(self.folder.path().join("connections.toml"));
+        command.arg("--journal").arg(self.folder.path().join("journal")).args(arguments);
         command.env("LOCAL_TOKEN", TOKEN).env("RUST_BACKTRACE", "full").env("RUST_LOG", "trace");
         command.env("DATABRICKS_TOKEN", TOKEN).env("DATABRICKS_CLIENT_SECRET", CLIENT_SECRET);
         command.env("DATABRICKS_HOST", "http://127.0.0.1:1");
@@ -208,6 +229,9 @@ fn the_program_tells_no_credential() {
     let workspace = workspace();
     let shell = Shell::new(&workspace);
     let canaries = Canaries::new(&[("token", TOKEN), ("client secret", CLIENT_SECRET)]);
+    let sql =
+        json!({ "warehouseId": RUNNING_WAREHOUSE, "sqlStatement": "SELECT 1", "debug": true });
+    let sql = sql.to_string();
     let runs: &[&[&str]] = &[
         &["connections", "--json"],
         &["test-connection", "-c", "pat", "--verbose"],
@@ -219,6 +243,9 @@ fn the_program_tells_no_credential() {
         &["run", "listClusters", "-c", "sp", "--verbose", "--set", "debug=true"],
         &["run", "listClusters", "-c", "sp", "--output", "json", "--set", "debug=true"],
         &["choices", "clusters", "-c", "pat", "--verbose"],
+        &["run", "runSql", "-c", "pat", "-i", &sql, "--verbose"],
+        &["run", "runSql", "-c", "sp", "-i", &sql, "--detach", "--output", "json"],
+        &["jobs", "--all", "--json"],
     ];
     for echoing in [None, Some(200), Some(400), Some(401), Some(403)] {
         workspace.clear_faults();
@@ -242,6 +269,8 @@ fn the_program_tells_no_credential() {
             canaries.assert_absent("debug output", said);
         }
     }
+    assert!(shell.said(&["jobs", "--all"]).matches("runSql").count() > 5);
+    assert_absent_from_journal(&canaries, &shell.folder.path().join("journal"));
 }
 
 /// J7: commands that print a secret see no other one, neither in their variables nor in their arguments.
@@ -277,6 +306,7 @@ fn python_sees_no_secret() {
     let run = |action: &str, set: &[(&str, &str)]| {
         let mut command = Command::new(harness_binary());
         command.arg("--component").arg(component()).arg("--cache-dir").arg(cache_dir());
+        command.arg("--journal").arg(shell.folder.path().join("journal"));
         command.arg("--config").arg(&file).args(["run", action, "-c", "local"]);
         for (key, value) in set {
             command.args(["--set", &format!("{key}={value}")]);
@@ -345,7 +375,8 @@ fn read_until(program: &mut std::process::Child, end: &str) -> String {
 #[tokio::test]
 async fn a_service_does_not_steer_the_terminal() {
     let workspace = workspace();
-    let harness = harness();
+    let journal = tempfile::tempdir().unwrap();
+    let harness = harness(journal.path());
     let connection = harness.connect(pat(&workspace)).await.unwrap();
     let forged = "x\r\nerror: forged\n\u{1b}[2J\u{9b}31m\u{202e}evil\u{2028}warning: forged\u{7}";
     let body =

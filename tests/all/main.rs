@@ -12,6 +12,8 @@ mod commands;
 mod component;
 mod connections;
 mod egress;
+mod jobs;
+mod kills;
 mod leaks;
 mod once;
 mod outages;

@@ -70,6 +70,11 @@ fn termination_names_what_goes_on() {
     assert_eq!(code, Some(143), "{said}");
     assert!(said.contains("this goes on remotely: {\"statement_id\":\""), "{said}");
     assert_eq!(Running::cancels(&shell), 0);
+    // All of it is in the journal, for whoever goes on.
+    let id = said.trim_end().rsplit_once("harness resume ").unwrap().1;
+    let jobs = shell.json(&["jobs", "--json"]);
+    assert_eq!((&jobs[0]["id"], &jobs[0]["state"]), (&id.into(), &"interrupted".into()), "{jobs}");
+    assert!(jobs[0]["handle"]["statement_id"].is_string(), "{jobs}");
 }
 
 /// I3: the second Ctrl-C leaves at once, while the first one still waits for Databricks.
@@ -82,8 +87,14 @@ fn a_second_interrupt_leaves_at_once() {
     running.signal("-INT");
     running.hears("press Ctrl-C again");
     running.signal("-INT");
-    let (code, said, _) = running.end();
+    let (code, said, shell) = running.end();
     assert_eq!(code, Some(130), "{said}");
+    let jobs = shell.json(&["jobs", "--json"]);
+    assert_eq!(jobs[0]["state"], "interrupted", "{jobs}");
+    assert!(
+        said.contains(&format!("harness resume {}", jobs[0]["id"].as_str().unwrap())),
+        "{said}"
+    );
 }
 
 /// I6: a reader that has seen enough is no error, and nothing panics.

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod kills;
 pub mod leaks;
 
 use std::path::{Path, PathBuf};
@@ -30,10 +31,11 @@ pub fn component() -> &'static Path {
     })
 }
 
-/// The harness binary that cargo built beside the test program (`target/release/deps/all-…`).
+/// The harness binary that cargo built beside this program (`target/release/…`) or the test program (`target/release/deps/all-…`).
 pub fn harness_binary() -> PathBuf {
     let program = std::env::current_exe().expect("a test program has a path");
-    program.ancestors().nth(2).expect("cargo's folders").join("harness")
+    let mut beside = program.ancestors().skip(1).take(2).map(|folder| folder.join("harness"));
+    beside.find(|file| file.is_file()).expect("`cargo build --release --bin harness` comes first")
 }
 
 /// The repository.

@@ -103,8 +103,8 @@ impl Reader<'_> {
             })?;
         let resolve = |path: &Option<PathBuf>| path.as_deref().map(|path| self.resolve_path(path));
         let (cache_dir, cache_key) = (resolve(&settings.cache_dir), resolve(&settings.cache_key));
-        let compiler = resolve(&settings.compiler);
-        Ok((default, Settings { cache_dir, cache_key, compiler, ..settings }))
+        let (journal_dir, compiler) = (resolve(&settings.journal_dir), resolve(&settings.compiler));
+        Ok((default, Settings { cache_dir, cache_key, journal_dir, compiler, ..settings }))
     }
 
     fn connection(&self, name: &str, table: toml::Table) -> Result<Definition, ConfigError> {
@@ -263,13 +263,14 @@ mod tests {
     #[test]
     fn settings_are_not_a_connection() {
         let file = read(
-            "[settings]\nconnection = 'prod'\ncache_dir = 'cache'\n[settings.limits]\nmemory_bytes = 1024\n\
+            "[settings]\nconnection = 'prod'\ncache_dir = 'cache'\njournal_dir = 'journal'\n[settings.limits]\nmemory_bytes = 1024\n\
              dns_seconds = 1\nconnect_seconds = 2\ntls_seconds = 0.5\nslot_seconds = 4\n",
         )
         .unwrap();
         assert!(file.connections.is_empty());
         assert_eq!(file.default.as_deref(), Some("prod"));
         assert_eq!(file.settings.cache_dir.as_deref(), Some(Path::new("/etc/h/cache")));
+        assert_eq!(file.settings.journal_dir.as_deref(), Some(Path::new("/etc/h/journal")));
         let limits = file.settings.limits;
         assert_eq!(limits.memory_bytes, 1024);
         let times = [limits.dns, limits.connect, limits.tls, limits.slot];

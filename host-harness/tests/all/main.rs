@@ -13,6 +13,8 @@ mod dialing;
 mod egress;
 mod fixtures;
 mod hostile;
+mod journal;
+mod journal_damage;
 mod leaks;
 mod limits;
 mod links;

@@ -42,6 +42,9 @@ pub(crate) struct Global {
     /// Where compiled connectors are kept; else databricks-harness in $XDG_CACHE_HOME or ~/.cache
     #[arg(long, value_name = "DIR", env = "HARNESS_CACHE_DIR", global = true)]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Where actions are written down; else databricks-harness/journal in $XDG_STATE_HOME or ~/.local/state
+    #[arg(long, value_name = "DIR", env = "HARNESS_JOURNAL", global = true)]
+    pub(crate) journal: Option<PathBuf>,
     /// Refuse the connector unless it has this SHA-256
     #[arg(long, value_name = "sha256:HEX", env = "HARNESS_COMPONENT_DIGEST", global = true)]
     pub(crate) component_digest: Option<String>,
@@ -95,6 +98,35 @@ pub(crate) enum Command {
     /// Run an action
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
+    /// List what runs, what was interrupted and what nobody knows the outcome of
+    #[command(after_help = JOBS_EXAMPLES)]
+    Jobs(Jobs),
+    /// Go on with what was interrupted, or wait for what runs elsewhere, and print the result
+    #[command(after_help = RESUME_EXAMPLES)]
+    Resume(Resume),
+    /// Stop what an action started, and wait until it has stopped
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel {
+        /// Id of the job, or how it begins
+        id: String,
+        /// The connection; else the one that it was begun with
+        #[arg(short, long, value_name = "NAME")]
+        connection: Option<String>,
+        /// Accept http:// for this very machine
+        #[arg(long)]
+        allow_http_loopback: bool,
+    },
+    /// Print what a job logged
+    #[command(after_help = "Examples:
+  harness logs 3f2a
+  harness logs 3f2a -f")]
+    Logs {
+        /// Id of the job, or how it begins
+        id: String,
+        /// Go on until the job ends
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// Look up values for an input, as a drop-down does
     #[command(after_help = "Examples:
   harness choices warehouses
@@ -161,7 +193,29 @@ const RUN_EXAMPLES: &str = "Examples:
       --set 'sqlParameters:=[{\"name\": \"a\", \"value\": 1}]'
   echo '{\"method\": \"GET\", \"url\": \"/2.0/clusters/list\"}' | harness run rawRequest -i -
 
-The result goes to standard output, progress and logs to standard error.";
+The result goes to standard output, progress and logs to standard error.
+
+What changes something is written down before it is sent: `harness resume` goes on with it after a crash.
+With --detach it runs in the background; `harness jobs` lists it, `harness resume ID` waits for its result.";
+
+const JOBS_EXAMPLES: &str = "Examples:
+  harness jobs
+  harness jobs --all --json | jq '.[].handle'
+  harness jobs --status failed --action runSql
+  harness jobs --prune 7d                      Forget what ended more than seven days ago
+
+submitting and running are what a process has in hand, interrupted is what a process left that died.";
+
+const RESUME_EXAMPLES: &str = "Examples:
+  harness resume                               All that was interrupted
+  harness resume 3f2a --output json            One, and its result
+
+What may have been sent is never sent again: it is looked for, or the outcome is unknown (exit code 14).";
+
+const CANCEL_EXAMPLES: &str = "Examples:
+  harness cancel 3f2a
+
+Exit codes: 0 it has stopped, 8 it had ended before, 11 its process does not answer, 14 it may go on.";
 
 /// Which connection, and what it may do.
 #[derive(Debug, Clone, Args)]
@@ -205,7 +259,10 @@ pub(crate) struct Run {
     /// What becomes of the remote work when that time is over
     #[arg(long, value_name = "WHAT", default_value = "leave")]
     pub(crate) on_timeout: OnTimeout,
-    /// Name of this use of the action: repeating a call under the same name does the work once, where the service can
+    /// Start it in the background and print its id
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Name of this use of the action: the same call under the same name does the work once
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
 }
@@ -226,6 +283,52 @@ impl From<OnTimeout> for OnDeadline {
             OnTimeout::Cancel => Self::Cancel,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    /// List what has ended, too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Those alone in this state: submitting, running, interrupted, done, failed, cancelled, unknown
+    #[arg(long, value_name = "STATE")]
+    pub(crate) status: Option<String>,
+    /// Those alone of this action
+    #[arg(long, value_name = "KEY")]
+    pub(crate) action: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Forget what ended longer ago than this: 12h, 7d
+    #[arg(long, value_name = "AGE", value_parser = duration, conflicts_with_all = ["all", "status", "action", "json"])]
+    pub(crate) prune: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Id of the job, or how it begins; else all that was interrupted
+    pub(crate) id: Option<String>,
+    /// The connection; else the one that it was begun with
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) connection: Option<String>,
+    /// Accept http:// for this very machine
+    #[arg(long)]
+    pub(crate) allow_http_loopback: bool,
+    /// How to print the result; else a table on a terminal, and the result as it is elsewhere
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+    /// Columns of the table, in this order
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// The longest that the action may take from now on: 90, 90s, 5m, 1h 30m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// What becomes of the remote work when that time is over
+    #[arg(long, value_name = "WHAT", default_value = "leave")]
+    pub(crate) on_timeout: OnTimeout,
+    /// Run in the background: nobody reads what is printed
+    #[arg(long, hide = true, requires = "id")]
+    pub(crate) worker: bool,
 }
 
 #[derive(Debug, Args)]

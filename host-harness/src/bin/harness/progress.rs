@@ -1,6 +1,6 @@
 //! What people see while an action goes on: a spinner on a terminal, a line now and then elsewhere.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use host_harness::Observer;
@@ -21,6 +21,8 @@ pub(crate) struct Progress {
     display: Display,
     /// What runs remotely.
     handle: watch::Sender<Option<Value>>,
+    /// The id under which it is written down.
+    id: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl Progress {
             (false, false) => Display::Lines(Mutex::new(None)),
             (false, true) => Display::Spinner(Mutex::new(None)),
         };
-        Self { display, handle: watch::Sender::new(None) }
+        Self { display, handle: watch::Sender::new(None), id: OnceLock::new() }
     }
 
     /// A line that is shown whatever goes on.
@@ -65,6 +67,15 @@ impl Progress {
         self.handle.subscribe().wait_for(Option::is_some).await.ok()?.clone()
     }
 
+    pub(crate) fn known_handle(&self) -> Option<Value> {
+        self.handle.borrow().clone()
+    }
+
+    /// The id of the call, when it is one that may be written down.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.get().map(String::as_str)
+    }
+
     /// Takes the spinner away, before anything else is printed.
     pub(crate) fn finish(&self) {
         if let Display::Spinner(spinner) = &self.display
@@ -76,6 +87,10 @@ impl Progress {
 }
 
 impl Observer for Progress {
+    fn begun(&self, id: &str) {
+        let _ = self.id.set(id.to_owned());
+    }
+
     fn started(&self, handle: &Value) {
         self.handle.send_replace(Some(handle.clone()));
     }

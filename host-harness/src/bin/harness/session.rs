@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use host_harness::config::{Configuration, Definition, Environment};
-use host_harness::{Action, Connection, Description, ErrorKind, Harness, Settings, names};
+use host_harness::{Action, Connection, Description, ErrorKind, Harness, Journal, Settings, names};
 
 use crate::args::{ConnectionArgs, Global};
 use crate::failure::{Failure, Result};
@@ -14,6 +14,7 @@ pub(crate) struct Session {
     pub(crate) harness: Harness,
     pub(crate) connection: Connection,
     pub(crate) definition: Definition,
+    pub(crate) journal_dir: PathBuf,
 }
 
 impl Session {
@@ -27,7 +28,10 @@ impl Session {
         let definition = configuration.choose(args.connection.as_deref())?;
         terminal
             .detail(format_args!("connection: {}, from {}", definition.name, definition.source));
-        let harness = load(global, configuration.settings())?;
+        let mut settings = configuration.settings().clone();
+        let journal_dir = journal_dir(global, &settings)?;
+        settings.journal_dir = Some(journal_dir.clone());
+        let harness = load(global, &settings)?;
         let description = harness.describe().await?;
         let connection_type = description.connection(&definition.connection_type);
         if let Some(warning) = connection_type.and_then(|t| definition.exposed_secret(&t.secret)) {
@@ -38,7 +42,7 @@ impl Session {
         let connection = harness.connect(config).await.map_err(|error| {
             Failure::from(error).about_connection(&definition.name, &definition.source)
         })?;
-        Ok(Self { harness, connection, definition })
+        Ok(Self { harness, connection, definition, journal_dir })
     }
 
     /// Says where the credentials come from, where that helps.
@@ -70,6 +74,22 @@ pub(crate) fn load(global: &Global, settings: &Settings) -> Result<Harness> {
     settings.component_key = global.component_key.clone().or(settings.component_key);
     settings.require_signature |= global.require_signature;
     Ok(Harness::load(&path, settings)?)
+}
+
+/// What was written down, for what needs no connector.
+pub(crate) async fn journal(global: &Global) -> Result<Journal> {
+    let folder = journal_dir(global, configuration(global)?.settings())?;
+    Ok(Journal::open(&folder).await?)
+}
+
+pub(crate) fn journal_dir(global: &Global, settings: &Settings) -> Result<PathBuf> {
+    let named = global.journal.clone().or_else(|| settings.journal_dir.clone());
+    let usual =
+        || Some(Environment::of_process().state_dir()?.join("databricks-harness").join("journal"));
+    named.or_else(usual).ok_or_else(|| {
+        let message = "there is no folder for the journal, since HOME is not set";
+        Failure::new(ErrorKind::HostIo, message).with_hint("name one with --journal")
+    })
 }
 
 /// The description's action of this key, or an error with the near ones.

@@ -37,7 +37,7 @@ struct Guest;
 
 const ACTIONS: &[&str] = &[
     "echo", "get", "dump", "read", "wait", "emit", "log", "loop", "bomb", "panic", "recurse",
-    "flood", "handles", "send", "follow", "write",
+    "flood", "handles", "send", "follow", "write", "job",
 ];
 
 impl catalog::Guest for Guest {
@@ -65,7 +65,7 @@ impl catalog::Guest for Guest {
             description: String::new(),
             group: "Tests".into(),
             effect: match *key {
-                "write" => catalog::Effect::Writes,
+                "write" | "job" => catalog::Effect::Writes,
                 _ => catalog::Effect::Reads,
             },
             input_schema: schema(json!({})),
@@ -162,6 +162,7 @@ impl actions::Guest for Guest {
             "dump" => dump(&input(&invocation)),
             "send" => send(&input(&invocation)),
             "follow" => follow(&invocation),
+            "job" => submit(&invocation),
             "read" => read(&input(&invocation)),
             "wait" | "emit" => waiting(&invocation, 1),
             "log" => {
@@ -196,6 +197,9 @@ impl actions::Guest for Guest {
         if invocation.action == "follow" {
             return get(&input(&invocation)["then"]);
         }
+        if invocation.action == "job" {
+            return look(&invocation, &state);
+        }
         let step: u64 = state.parse().expect("the state is a number");
         if step < input(&invocation)["steps"].as_u64().unwrap_or(3) {
             return waiting(&invocation, step + 1);
@@ -203,12 +207,25 @@ impl actions::Guest for Guest {
         done(if invocation.action == "emit" { "]".into() } else { state })
     }
 
-    fn recover(invocation: Invocation, _: Option<String>) -> Result<Step, Error> {
+    fn recover(invocation: Invocation, state: Option<String>) -> Result<Step, Error> {
+        if invocation.action == "job" {
+            let url = input(&invocation)["url"].as_str().unwrap_or_default().to_owned();
+            let lost = state.as_deref().unwrap_or("nothing");
+            let found =
+                get(&json!({"url": format!("{url}/api/safe/find/{lost}/{}", invocation.id)}))?;
+            if status(&found) == 200 {
+                return running(&invocation, 1, false);
+            }
+        }
         let why = format!("nobody knows what became of {}", invocation.id);
         Err(failed(ErrorKind::OutcomeUnknown, why))
     }
 
     fn cancel(invocation: Invocation, _: String) -> Result<(), Error> {
+        if invocation.action == "job" {
+            let url = input(&invocation)["url"].as_str().unwrap_or_default().to_owned();
+            get(&json!({"method": "POST", "url": format!("{url}/api/convergent/stop")}))?;
+        }
         match input(&invocation)["cancelFails"].as_bool() {
             Some(true) => Err(failed(ErrorKind::Forbidden, "it cannot be stopped".into())),
             _ => Ok(()),
@@ -303,6 +320,54 @@ fn follow(invocation: &Invocation) -> Result<Step, Error> {
         get(&json!({ "url": url }))?;
     }
     waiting(invocation, 1)
+}
+
+/// Submits a job: one request that must not be repeated.
+fn submit(invocation: &Invocation) -> Result<Step, Error> {
+    let input = input(invocation);
+    eprintln!("submitting {}", invocation.id);
+    let url = format!("{}/api/reconcile/jobs", input["url"].as_str().unwrap_or_default());
+    get(&json!({"method": "POST", "url": url, "body": invocation.id}))?;
+    running(invocation, 1, false)
+}
+
+/// Looks how far a job is, `steps` times. It hands out a part of its result in each look after the one that is set, and
+/// submits something else after another one.
+fn look(invocation: &Invocation, state: &str) -> Result<Step, Error> {
+    let input = input(invocation);
+    let url = input["url"].as_str().unwrap_or_default().to_owned();
+    get(&json!({"url": format!("{url}/api/safe/jobs/{state}")}))?;
+    let step: u64 = state.parse().expect("a number");
+    if input["again"] == step {
+        get(&json!({"method": "POST", "url": format!("{url}/api/never/more")}))?;
+    }
+    if step >= input["steps"].as_u64().unwrap_or(3) {
+        let filler = "x".repeat(input["large"].as_u64().unwrap_or(0) as usize);
+        return done(if input["emitAfter"].is_u64() {
+            "0]".into()
+        } else {
+            json!({"steps": step, "filler": filler}).to_string()
+        });
+    }
+    running(invocation, step + 1, input["emitAfter"].as_u64().is_some_and(|after| step >= after))
+}
+
+fn running(invocation: &Invocation, step: u64, emits: bool) -> Result<Step, Error> {
+    let input = input(invocation);
+    let first = input["emitAfter"].as_u64().is_some_and(|after| step == after + 1);
+    let part = if first { format!("[{step},") } else { format!("{step},") };
+    Ok(Step::Waiting(Waiting {
+        state: step.to_string(),
+        handle: json!({"job": invocation.id}).to_string(),
+        poll_after_ms: input["pollMs"].as_u64().unwrap_or(1).try_into().unwrap_or(1),
+        progress: Some(Progress { message: format!("job step {step}"), fraction: None }),
+        emitted: emits.then(|| part.into_bytes()),
+    }))
+}
+
+fn status(step: &Step) -> u64 {
+    let Step::Done(Output { value: Value::Json(text), .. }) = step else { return 0 };
+    serde_json::from_str::<Json>(text).expect("JSON")["status"].as_u64().unwrap_or(0)
 }
 
 /// Makes a request of parts that nobody has looked at: waki and the `http` crate would refuse many.

@@ -1,17 +1,23 @@
 //! The subcommands, one file each.
 
 mod actions;
+mod attach;
+mod cancel;
 mod choices;
 mod completions;
 mod connections;
 mod demo;
 mod describe;
+mod detach;
+mod jobs;
+mod logs;
+mod resume;
 mod run;
 mod schemas;
 mod test_connection;
 mod workspace;
 
-use crate::args::{Command, CommandLine};
+use crate::args::{Command, CommandLine, ConnectionArgs};
 use crate::failure::Result;
 use crate::output::Format;
 use crate::terminal::Terminal;
@@ -25,6 +31,16 @@ pub(crate) async fn perform(line: &CommandLine, terminal: &Terminal) -> Result<(
             describe::perform(action, *json, global, terminal).await
         }
         Command::Run(args) => run::perform(args, global, terminal).await,
+        Command::Jobs(args) => jobs::perform(args, global, terminal).await,
+        Command::Resume(args) => resume::perform(args, global, terminal).await,
+        Command::Cancel { id, connection, allow_http_loopback } => {
+            let connection = ConnectionArgs {
+                connection: connection.clone(),
+                allow_http_loopback: *allow_http_loopback,
+            };
+            cancel::perform(id, connection, global, terminal).await
+        }
+        Command::Logs { id, follow } => logs::perform(id, *follow, global).await,
         Command::Choices(args) => choices::perform(args, global, terminal).await,
         Command::TestConnection { connection } => {
             test_connection::perform(connection, global, terminal).await
@@ -42,11 +58,15 @@ impl Command {
     pub(crate) fn is_for_programs(&self) -> bool {
         match self {
             Self::Run(run) => run.output == Some(Format::Json),
+            Self::Resume(resume) => resume.output == Some(Format::Json),
+            Self::Jobs(jobs) => jobs.json,
             Self::Choices(choices) => choices.output == Some(Format::Json),
             Self::Actions { json } | Self::Describe { json, .. } | Self::Connections { json } => {
                 *json
             }
             Self::TestConnection { .. }
+            | Self::Cancel { .. }
+            | Self::Logs { .. }
             | Self::Schemas { .. }
             | Self::Workspace { .. }
             | Self::Demo

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use host_harness::{Call, CancellationToken, Connection, Harness, Output};
+use host_harness::{Call, CancellationToken, Connection, Effect, Harness, Output};
 
+use super::{attach, detach, jobs};
 use crate::args::{Global, Run};
 use crate::failure::Result;
 use crate::input;
@@ -23,6 +24,25 @@ pub(super) async fn perform(args: &Run, global: &Global, terminal: &Terminal) ->
         deadline: args.timeout,
         on_deadline: args.on_timeout.into(),
     };
+    let description = session.harness.describe().await?;
+    let reads = description.action(&args.action).is_none_or(|it| it.effect == Effect::Reads);
+    if !reads {
+        jobs::mention_interrupted(&session, terminal).await;
+    }
+    if args.detach {
+        return detach::perform(args, call, &session, global, terminal).await;
+    }
+    if let Some(id) = &call.id
+        && !reads
+    {
+        let journal = session.harness.journal().await?;
+        if let Some(record) = attach::attended(journal, id).await? {
+            // Checks that it is the same call.
+            session.harness.hand_over(&session.connection, call).await?;
+            let output = attach::wait(journal, &record.id, terminal).await?;
+            return print(&output, Style { format: args.output, columns: &args.columns }, terminal);
+        }
+    }
     let invoked = invoke(&session.harness, &session.connection, call, terminal).await;
     let output = invoked.map_err(|failure| session.explain(failure))?;
     print(&output, Style { format: args.output, columns: &args.columns }, terminal)
@@ -39,7 +59,7 @@ pub(super) async fn invoke(
     let cancelled = CancellationToken::new();
     let started = Instant::now();
     let invocation = harness.invoke(connection, call, &progress, cancelled.clone());
-    let result = cancellable(invocation, &cancelled, &progress).await;
+    let result = cancellable(invocation, &cancelled, &progress, harness).await;
     progress.finish();
     terminal.detail(format_args!("took {:.0?}", started.elapsed()));
     Ok(result?)

@@ -415,8 +415,10 @@ fn denied(flight: &Flight, why: &str) -> WasiError {
     WasiError::HttpRequestDenied
 }
 
-/// There are no credentials to send the request with. The guest has no word for that; the caller gets the host's.
+/// There are no credentials to send the request with. The guest has no word for that, and hears whether it may pass; the
+/// caller gets the host's.
 fn lost(flight: &Flight, error: Error) -> WasiError {
+    let passes = error.retryable;
     flight.refuse(Error { delivery: Delivery::NotSent, ..error });
-    WasiError::ConfigurationError
+    if passes { WasiError::DestinationUnavailable } else { WasiError::ConfigurationError }
 }

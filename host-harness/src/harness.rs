@@ -27,7 +27,7 @@ use crate::log::Log;
 use crate::outline::Outline;
 use crate::pace::Paces;
 use crate::settings::{Limits, Settings};
-use crate::{component, digest, engine, linker, names};
+use crate::{budget, component, digest, engine, linker, names};
 
 /// A loaded connector. Share it by reference or behind an `Arc`; every method can run many times at once.
 #[derive(Debug)]
@@ -111,7 +111,8 @@ impl Harness {
     /// Performs an action to its end.
     ///
     /// A cancelled action asks the connector to stop what it started; a finished result is returned all the same. When the
-    /// future is dropped instead, remote work goes on; [`invoke_owned`](Self::invoke_owned) stops it then.
+    /// future is dropped instead, remote work goes on; [`invoke_owned`](Self::invoke_owned) stops it then. Poll the future or
+    /// drop it: one that is merely kept may hold up other calls to its workspace.
     pub async fn invoke(
         &self,
         connection: &Connection,
@@ -315,7 +316,8 @@ fn factory(
     let queue = Semaphore::new(limits.queued_actions.max(1) as usize);
     let ticker = engine::Ticker::new();
     let stops = Arc::new(Semaphore::new(engine::STOPS as usize));
-    Ok(Factory { engine, pre, ticker, slots, stops, queue, limits: Arc::clone(limits) })
+    let seats = Arc::new(Semaphore::new(budget::seats()));
+    Ok(Factory { engine, pre, ticker, slots, stops, seats, queue, limits: Arc::clone(limits) })
 }
 
 fn unexpected(error: &wasmtime::Error) -> Error {

@@ -194,7 +194,12 @@ pub fn line(request: &Recorded) -> String {
 
 /// A connection by personal access token.
 pub fn pat(workspace: &LocalWorkspace) -> ConnectionConfig {
-    config("personalAccessToken", &[("host", workspace.origin()), ("apiKey", workspace.token())])
+    let fields = [("host", workspace.origin()), ("apiKey", workspace.token())];
+    ConnectionConfig {
+        // On this very machine only what is named may be reached; elsewhere links need no word of the operator.
+        allow_hosts: vec![workspace.storage_host().to_owned()],
+        ..config("personalAccessToken", &fields)
+    }
 }
 
 /// A connection by client credentials.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
@@ -12,17 +13,18 @@ use wasmtime::component::Component;
 use crate::Clock;
 use crate::bindings::{ConnectorPre, catalog as exported, types};
 use crate::cache::Cache;
-use crate::call::{Call, ChoicePage, Observer, Output};
-use crate::catalog::{self, Catalog};
+use crate::call::{Call, ChoicePage, Observer, Output, Sink, Streamed};
+use crate::catalog::{self, Catalog, Offer};
 use crate::compile::{Compiled, compile};
 use crate::connection::{self, Connection, ConnectionConfig, Surroundings};
 use crate::description::{Description, Endpoint};
 use crate::dns::Resolver;
 use crate::egress::Egress;
-use crate::error::{Error, ErrorKind};
+use crate::emitted::Emitted;
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
-use crate::invoke::Performance;
+use crate::invoke::{Performance, Performed};
 use crate::log::Log;
 use crate::outline::Outline;
 use crate::pace::Paces;
@@ -120,6 +122,53 @@ impl Harness {
         cancelled: CancellationToken,
     ) -> Result<Output, Error> {
         let catalog = self.catalog().await?;
+        let (offer, performance) = self.performance(catalog, connection, call, observer)?;
+        let Performed { output, .. } =
+            performance.run(Emitted::Kept(Vec::new()), cancelled).await?;
+        catalog.check(offer, &output)?;
+        Ok(output)
+    }
+
+    /// The same with a result that goes into a sink as it is made: what is in memory of it does not grow with its size,
+    /// which no limit bounds.
+    ///
+    /// Whether the result makes sense is told at its end, so what a sink got is worth nothing before this succeeds.
+    pub async fn invoke_into(
+        &self,
+        connection: &Connection,
+        call: Call,
+        observer: &dyn Observer,
+        cancelled: CancellationToken,
+        sink: &mut dyn Sink,
+    ) -> Result<Streamed, Error> {
+        let catalog = self.catalog().await?;
+        let (offer, performance) = self.performance(catalog, connection, call, observer)?;
+        let Performed { output, handed } =
+            performance.run(Emitted::to(&mut *sink), cancelled).await?;
+        let bytes = match handed {
+            Some((bytes, found)) => {
+                catalog.check_type(offer, &output, found)?;
+                bytes
+            }
+            None => {
+                catalog.check(offer, &output)?;
+                let part = Bytes::from(output.value.into_bytes());
+                let bytes = part.len() as u64;
+                sink.take(part).await.map_err(|error| error.delivered(Delivery::Applied))?;
+                bytes
+            }
+        };
+        let Output { content_type, truncated, summary, .. } = output;
+        Ok(Streamed { bytes, content_type, truncated, summary })
+    }
+
+    fn performance<'a>(
+        &'a self,
+        catalog: &'a Catalog,
+        connection: &'a Connection,
+        call: Call,
+        observer: &'a dyn Observer,
+    ) -> Result<(&'a Offer, Performance<'a>), Error> {
         let offer = catalog.actions.get(&call.action).ok_or_else(|| {
             let known = catalog.description.actions.iter().map(|action| action.key.as_str());
             let message = names::unknown("action", &call.action, known);
@@ -130,11 +179,9 @@ impl Harness {
         }
         self.check_size(&call.input)?;
         let endpoints = Arc::clone(&offer.endpoints);
-        let performance =
-            Performance::new(&self.factory, &self.clock, connection, call, endpoints, observer);
-        let output = performance.run(cancelled).await?;
-        catalog.check(offer, &output)?;
-        Ok(output)
+        let (factory, clock) = (&self.factory, &self.clock);
+        let performance = Performance::new(factory, clock, connection, call, endpoints, observer);
+        Ok((offer, performance))
     }
 
     /// As [`invoke`](Self::invoke), but when the future is dropped before its end, the action is cancelled: the remote work is

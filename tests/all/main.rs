@@ -15,6 +15,7 @@ mod egress;
 mod leaks;
 mod once;
 mod outages;
+mod output_file;
 mod process;
 mod raw_request;
 mod retries;

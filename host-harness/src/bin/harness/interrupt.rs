@@ -7,8 +7,8 @@ use std::time::Duration;
 use host_harness::{CancellationToken, ErrorKind};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::exit_code;
 use crate::progress::Progress;
+use crate::{exit_code, result_file};
 
 /// How long a call that is just starting something may take to learn what it started.
 const TO_LEARN: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub(crate) async fn cancellable<F: Future>(
             Ok(()) = tokio::signal::ctrl_c() => {
                 if cancelled.is_cancelled() {
                     progress.finish();
+                    result_file::abandon();
                     std::process::exit(exit_code::of(ErrorKind::Cancelled).into());
                 }
                 progress.say("cancelling the remote work; press Ctrl-C again to leave at once");
@@ -59,5 +60,6 @@ fn leave(handle: Option<&serde_json::Value>, progress: &Progress) -> ! {
         None => progress.say("terminated; nothing is known to go on remotely"),
     }
     progress.finish();
+    result_file::abandon();
     std::process::exit(exit_code::TERMINATED.into())
 }

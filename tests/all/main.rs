@@ -12,6 +12,7 @@ mod commands;
 mod component;
 mod connections;
 mod egress;
+mod external_links;
 mod leaks;
 mod once;
 mod outages;

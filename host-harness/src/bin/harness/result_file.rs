@@ -19,6 +19,8 @@ use crate::terminal::harmless;
 
 /// Parts that wait to be written. One that is written and one that waits keep disk and connector busy.
 const WAITING_PARTS: usize = 1;
+/// Bytes after which what is written goes down to the disk, so that the end has little to wait for.
+const SYNC_EVERY: u64 = 32 << 20;
 /// How much of a path a message shows.
 const SHOWN: usize = 180;
 /// `SIGXFSZ`, the same on all systems that we build for: a file that may not grow any more ends the process unless it is
@@ -139,9 +141,15 @@ fn write(
     mut parts: mpsc::Receiver<Bytes>,
     written: &AtomicU64,
 ) -> io::Result<File> {
+    let mut unsynced = 0;
     while let Some(part) = parts.blocking_recv() {
         file.write_all(&part)?;
         written.fetch_add(part.len() as u64, Ordering::Relaxed);
+        unsynced += part.len() as u64;
+        if unsynced >= SYNC_EVERY {
+            file.sync_data()?;
+            unsynced = 0;
+        }
     }
     Ok(file)
 }

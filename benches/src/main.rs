@@ -13,6 +13,7 @@ mod fresh_clone;
 mod get_cluster;
 mod hostile;
 mod journal;
+mod million_rows;
 mod mirror;
 mod python;
 mod retries;
@@ -50,6 +51,11 @@ const ALL: &[Benchmark] = &[
         "mirror",
         "a 20 MB answer passed through, against reading, parsing and printing it",
         mirror::run,
+    ),
+    (
+        "million-rows",
+        "a result of a million rows into a file, against the official Python SDK and plain Rust",
+        million_rows::run,
     ),
     ("hostile", "what connectors that mean harm cost the host and their neighbours", hostile::run),
     ("size", "size of the component", size::run),

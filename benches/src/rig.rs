@@ -52,6 +52,7 @@ impl Rig {
                 .map(|(key, value)| (key.to_owned(), Secret::new(value.to_owned())))
                 .collect(),
             allow_http_loopback: true,
+            allow_hosts: vec![self.workspace.storage_host().to_owned()],
             ..ConnectionConfig::default()
         }
     }
@@ -59,9 +60,9 @@ impl Rig {
     /// `harness run` with these arguments, against the workspace.
     pub(crate) fn harness_run(&self, origin: &str, arguments: &[&str]) -> Result<Vec<String>> {
         let config = self.folder.path().join("connections.toml");
-        let token = self.workspace.token();
+        let (token, storage) = (self.workspace.token(), self.workspace.storage_host());
         let text = format!(
-            "[bench]\ntype = \"personalAccessToken\"\nhost = \"{origin}\"\napiKey = \"{token}\"\nallow_http_loopback = true\n"
+            "[bench]\ntype = \"personalAccessToken\"\nhost = \"{origin}\"\napiKey = \"{token}\"\nallow_http_loopback = true\nallow_hosts = [\"{storage}\"]\n"
         );
         std::fs::write(&config, text)?;
         let fixed = [

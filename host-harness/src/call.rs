@@ -1,9 +1,14 @@
 //! What callers hand to the harness and get back: calls, results, choices, and the observer of what goes on meanwhile.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+use crate::error::Error;
 
 /// One use of an action.
 #[derive(Debug, Clone, Default)]
@@ -53,12 +58,44 @@ pub enum Value {
 }
 
 impl Value {
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Json(text) | Self::Text(text) => text.into_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Json(text) | Self::Text(text) => text.as_bytes(),
             Self::Binary(bytes) => bytes,
         }
     }
+}
+
+/// Where a result goes while it is made, so that it need not fit into memory.
+pub trait Sink: Send {
+    /// Takes the next part of the result. It is free of secrets, and may end anywhere, inside a character too.
+    ///
+    /// The action goes on once the part is taken, so a slow sink slows it down. An error ends the action, and is what its
+    /// caller gets, with the handle of what ran remotely.
+    fn take(&mut self, part: Bytes) -> Taking<'_>;
+}
+
+/// A part on its way into a [`Sink`].
+pub type Taking<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// What is told of a result that went into a [`Sink`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streamed {
+    /// Size of the result.
+    pub bytes: u64,
+    /// Media type of the result.
+    pub content_type: String,
+    /// True when the service or a limit cut the result.
+    pub truncated: bool,
+    /// As in [`Output`].
+    pub summary: Option<serde_json::Value>,
 }
 
 /// Some of the values of a drop-down.

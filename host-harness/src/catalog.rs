@@ -55,13 +55,24 @@ impl Catalog {
     /// would have to be parsed, which takes ten times longer than to pass them on, and a service that adds a value to an
     /// enumeration would break flows that never look at it.
     pub(crate) fn check(&self, offer: &Offer, output: &Output) -> Result<(), Error> {
+        let Value::Json(json) = &output.value else { return self.check_type(offer, output, None) };
+        serde_json::from_str::<IgnoredAny>(json)
+            .map_err(|error| unfit(&format!("it is not JSON: {error}")))?;
+        let first = json.trim_ascii_start().as_bytes().first().copied();
+        self.check_type(offer, output, Some(type_of(first)))
+    }
+
+    /// The same for a result that is known to be complete; `found` is the type of JSON.
+    pub(crate) fn check_type(
+        &self,
+        offer: &Offer,
+        output: &Output,
+        found: Option<&str>,
+    ) -> Result<(), Error> {
         if output.content_type.len() > 200 || output.content_type.contains(char::is_control) {
             return Err(unfit("its media type is not one"));
         }
-        let Value::Json(json) = &output.value else { return Ok(()) };
-        serde_json::from_str::<IgnoredAny>(json)
-            .map_err(|error| unfit(&format!("it is not JSON: {error}")))?;
-        let found = type_of(json);
+        let Some(found) = found else { return Ok(()) };
         let expected = offer.types.get_or_init(|| self.types(offer));
         if expected.is_empty() || expected.iter().any(|name| is_a(found, name)) {
             return Ok(());
@@ -97,9 +108,9 @@ enum Types {
     Several(Vec<String>),
 }
 
-/// The type of complete JSON, by its first character.
-fn type_of(json: &str) -> &'static str {
-    match json.trim_ascii_start().as_bytes().first() {
+/// The type of complete JSON, by the first character that is no white space.
+pub(crate) fn type_of(first: Option<u8>) -> &'static str {
+    match first {
         Some(b'{') => "object",
         Some(b'[') => "array",
         Some(b'"') => "string",
@@ -113,7 +124,7 @@ fn is_a(found: &str, expected: &str) -> bool {
     found == expected || (found == "number" && expected == "integer")
 }
 
-fn unfit(why: &str) -> Error {
+pub(crate) fn unfit(why: &str) -> Error {
     let message = format!("the connector's result makes no sense: {}", printable(clip(why, 200)));
     Error::new(ErrorKind::Protocol, message).delivered(Delivery::Applied)
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
@@ -12,18 +13,19 @@ use wasmtime::component::Component;
 use crate::Clock;
 use crate::bindings::{catalog as exported, types};
 use crate::cache::Cache;
-use crate::call::{Call, ChoicePage, Observer, OnDeadline, Output};
+use crate::call::{Call, ChoicePage, Observer, OnDeadline, Output, Sink, Streamed};
 use crate::catalog::{self, Catalog, Offer};
 use crate::compile::{Compiled, compile};
 use crate::connection::{self, Connection, ConnectionConfig, Surroundings};
 use crate::description::{Action, Description, Effect, Endpoint};
 use crate::dns::Resolver;
 use crate::egress::Egress;
-use crate::error::{Error, ErrorKind};
+use crate::emitted::Emitted;
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::exports::ConnectorPre;
 use crate::flight::Flight;
 use crate::instance::{Factory, Instance};
-use crate::invoke::Performance;
+use crate::invoke::{Performance, Performed};
 use crate::journal::{self, Chronicle, Journal, Place, Record, Recorder};
 use crate::log::Log;
 use crate::outline::Outline;
@@ -129,20 +131,59 @@ impl Harness {
         observer: &dyn Observer,
         cancelled: CancellationToken,
     ) -> Result<Output, Error> {
+        let emitted = Emitted::Kept(Vec::new());
+        let watched = Watched { observer, cancelled, emitted };
+        Ok(self.invoke_watched(connection, call, watched).await?.output)
+    }
+
+    /// The same with a result that goes into a sink as it is made: what is in memory of it does not grow with its size,
+    /// which no limit bounds.
+    ///
+    /// Whether the result makes sense is told at its end, so what a sink got is worth nothing before this succeeds.
+    pub async fn invoke_into(
+        &self,
+        connection: &Connection,
+        call: Call,
+        observer: &dyn Observer,
+        cancelled: CancellationToken,
+        sink: &mut dyn Sink,
+    ) -> Result<Streamed, Error> {
+        let emitted = Emitted::to(&mut *sink);
+        let watched = Watched { observer, cancelled, emitted };
+        let Performed { output, handed } = self.invoke_watched(connection, call, watched).await?;
+        let Output { value, content_type, truncated, summary } = output;
+        let bytes = match handed {
+            Some((bytes, _)) => bytes,
+            None => {
+                let part = Bytes::from(value.into_bytes());
+                let bytes = part.len() as u64;
+                sink.take(part).await.map_err(|error| error.delivered(Delivery::Applied))?;
+                bytes
+            }
+        };
+        Ok(Streamed { bytes, content_type, truncated, summary })
+    }
+
+    async fn invoke_watched(
+        &self,
+        connection: &Connection,
+        call: Call,
+        watched: Watched<'_>,
+    ) -> Result<Performed, Error> {
         let (offer, action) = self.offer(connection, &call).await?;
         let chronicle = match &self.journal {
             Some(place) if action.effect != Effect::Reads => {
                 let known = journal::known(place, &call, connection).await?;
                 if let Some(record) = known {
                     let limits = (call.deadline, call.on_deadline);
-                    return self.go_on(connection, &record, limits, observer, cancelled).await;
+                    return self.go_on(connection, &record, limits, watched).await;
                 }
                 let id = call.id.clone().unwrap_or_else(new_id);
                 Some(Chronicle::begin(place, &call, &id, connection, &self.digest)?)
             }
             _ => None,
         };
-        self.perform(connection, call, offer, chronicle, observer, cancelled).await
+        self.perform(connection, call, offer, chronicle, watched).await
     }
 
     /// Writes an action down, for any process to carry out by `resume`, and returns its id. Nothing is sent.
@@ -172,7 +213,9 @@ impl Harness {
         cancelled: CancellationToken,
     ) -> Result<Output, Error> {
         let record = self.place()?.open().await?.find(id).await?;
-        self.go_on(connection, &record, deadline, observer, cancelled).await
+        let emitted = Emitted::Kept(Vec::new());
+        let watched = Watched { observer, cancelled, emitted };
+        Ok(self.go_on(connection, &record, deadline, watched).await?.output)
     }
 
     /// The journal, where the settings name a folder for it.
@@ -197,9 +240,8 @@ impl Harness {
         connection: &Connection,
         record: &Record,
         (deadline, on_deadline): (Option<Duration>, OnDeadline),
-        observer: &dyn Observer,
-        cancelled: CancellationToken,
-    ) -> Result<Output, Error> {
+        watched: Watched<'_>,
+    ) -> Result<Performed, Error> {
         journal::check(record, connection)?;
         let place = self.place()?;
         let taken = match record.can_go_on() && !record.is_attended {
@@ -207,11 +249,12 @@ impl Harness {
             false => None,
         };
         let Some(chronicle) = taken else {
-            return journal::ended(place.open().await?, &record.id).await;
+            let output = journal::ended(place.open().await?, &record.id).await?;
+            return Ok(Performed { output, handed: None });
         };
         let call = chronicle.call(deadline, on_deadline);
         let (offer, _) = self.offer(connection, &call).await?;
-        self.perform(connection, call, offer, Some(chronicle), observer, cancelled).await
+        self.perform(connection, call, offer, Some(chronicle), watched).await
     }
 
     /// What the catalog offers under the key of a call that may be made.
@@ -239,18 +282,23 @@ impl Harness {
         call: Call,
         offer: &Offer,
         chronicle: Option<Chronicle>,
-        observer: &dyn Observer,
-        cancelled: CancellationToken,
-    ) -> Result<Output, Error> {
+        watched: Watched<'_>,
+    ) -> Result<Performed, Error> {
         let catalog = self.catalog().await?;
+        let checked = |performed: Performed| {
+            match performed.handed {
+                Some((_, found)) => catalog.check_type(offer, &performed.output, found)?,
+                None => catalog.check(offer, &performed.output)?,
+            }
+            Ok(performed)
+        };
+        let Watched { observer, cancelled, emitted } = watched;
         let endpoints = Arc::clone(&offer.endpoints);
         let (factory, clock) = (&self.factory, &self.clock);
         let Some(chronicle) = chronicle.map(Arc::new) else {
             let performance =
                 Performance::new(factory, clock, connection, call, endpoints, None, observer);
-            let output = performance.run(cancelled).await?;
-            catalog.check(offer, &output)?;
-            return Ok(output);
+            return performance.run(emitted, cancelled).await.and_then(checked);
         };
         let call = Call { id: Some(chronicle.id()), ..call };
         let recorder = Recorder { observer, chronicle: &chronicle };
@@ -259,11 +307,7 @@ impl Harness {
         let kept = Some(Arc::clone(&chronicle));
         let performance =
             Performance::new(factory, clock, connection, call, endpoints, kept, &recorder);
-        let run = async {
-            let output = performance.run(stop.clone()).await?;
-            catalog.check(offer, &output)?;
-            Ok(output)
-        };
+        let run = async { performance.run(emitted, stop.clone()).await.and_then(checked) };
         tokio::pin!(run);
         let outcome = tokio::select! {
             biased;
@@ -422,6 +466,13 @@ impl Harness {
 
 fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
+}
+
+/// Who watches an action, may cancel it, and where its result goes.
+struct Watched<'a> {
+    observer: &'a dyn Observer,
+    cancelled: CancellationToken,
+    emitted: Emitted<'a>,
 }
 
 async fn within<T>(

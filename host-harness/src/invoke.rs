@@ -14,6 +14,7 @@ use crate::call::{Call, Observer, OnDeadline, Output, Value};
 use crate::connection::Connection;
 use crate::description::Endpoint;
 use crate::egress::{Egress, crowded};
+use crate::emitted::{Emitted, no_text};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::{FOREVER, Flight};
 use crate::instance::{Factory, Instance};
@@ -45,10 +46,17 @@ pub(crate) struct Performance<'a> {
     on_deadline: OnDeadline,
     /// Since when something runs remotely.
     runs: Option<Instant>,
-    emitted: Vec<u8>,
     /// What the last step left: its state for the next one, and what runs remotely.
     state: Option<String>,
     handle: Option<Json>,
+}
+
+/// What an action came to.
+pub(crate) struct Performed {
+    /// Without its value, where that was handed on.
+    pub(crate) output: Output,
+    /// How many bytes that were, and the type of a JSON value.
+    pub(crate) handed: Option<(u64, Option<&'static str>)>,
 }
 
 /// Which function of the contract a step calls.
@@ -109,28 +117,38 @@ impl<'a> Performance<'a> {
             deadline: began + time,
             on_deadline: call.on_deadline,
             runs: None,
-            emitted: Vec::new(),
             state,
             handle,
         }
     }
 
     /// Performs the action. Whatever the connector makes of an answer, what it tells has no secret in it.
-    pub(crate) async fn run(self, cancelled: CancellationToken) -> Result<Output, Error> {
+    pub(crate) async fn run(
+        mut self,
+        mut emitted: Emitted<'_>,
+        cancelled: CancellationToken,
+    ) -> Result<Performed, Error> {
         let egress = Arc::clone(&self.connection.egress);
-        let outcome = self.complete(cancelled).await;
+        let outcome = match self.complete(&mut emitted, cancelled).await {
+            Ok(output) => self.finish(output, emitted).await,
+            Err(error) => Err(error),
+        };
         let scrubber = egress.credentials.scrubber();
-        outcome.map_err(|error| scrubber.error(error)).map(|mut output| {
+        outcome.map_err(|error| scrubber.error(error)).map(|Performed { mut output, handed }| {
             output.value = scrubber.value(output.value);
             output.content_type = scrubber.line(&output.content_type);
             if let Some(summary) = &mut output.summary {
                 scrubber.json(summary);
             }
-            output
+            Performed { output, handed }
         })
     }
 
-    async fn complete(mut self, cancelled: CancellationToken) -> Result<Output, Error> {
+    async fn complete(
+        &mut self,
+        emitted: &mut Emitted<'_>,
+        cancelled: CancellationToken,
+    ) -> Result<types::Output, Error> {
         loop {
             let step = match self.next(&cancelled).await {
                 Ok(Ok(step)) => step,
@@ -138,14 +156,26 @@ impl<'a> Performance<'a> {
                 Err(error) => return Err(self.with_what_runs(error)),
             };
             let waiting = match step {
-                types::Step::Done(output) => return self.finish(output),
+                types::Step::Done(output) => return Ok(output),
                 types::Step::Waiting(waiting) => waiting,
             };
             let brought_some = waiting.emitted.as_ref().is_some_and(|part| !part.is_empty());
             let shortest = if brought_some { Duration::ZERO } else { SHORTEST_WAIT };
             let wait = Duration::from_millis(waiting.poll_after_ms.into()).max(shortest);
             self.is_adrift = false;
-            self.keep(waiting)?;
+            let part = self.keep(waiting)?;
+            let why = tokio::select! {
+                biased;
+                // A part that nobody takes is no reason to go on for ever.
+                why = self.interrupted(&cancelled) => Some(why),
+                taken = self.emit(emitted, part) => {
+                    taken?;
+                    None
+                }
+            };
+            if let Some(why) = why {
+                return Err(self.stopped(why).await);
+            }
             // The next step waits for both, so that what the disk takes costs nothing beside a pause.
             let rest = async {
                 let pause = self.flight.clock.sleep(wait.min(self.left()));
@@ -313,8 +343,8 @@ impl<'a> Performance<'a> {
         error.with_handle(self.handle.as_ref()).with_handle(mark.as_ref())
     }
 
-    /// Keeps what a step left behind, and tells the observer.
-    fn keep(&mut self, waiting: types::Waiting) -> Result<(), Error> {
+    /// Keeps what a step left behind, and tells the observer. The answer is the part of the result that it brought.
+    fn keep(&mut self, waiting: types::Waiting) -> Result<Vec<u8>, Error> {
         let limit = self.factory.limits.state_bytes;
         if waiting.state.len() > limit || waiting.handle.len() > limit {
             let message = format!(
@@ -334,49 +364,53 @@ impl<'a> Performance<'a> {
         }
         self.handle = Some(handle);
         self.state = Some(waiting.state);
-        self.emit(waiting.emitted.unwrap_or_default())
+        Ok(waiting.emitted.unwrap_or_default())
     }
 
     fn progress(&self, message: &str, fraction: Option<f32>) {
         self.observer.progress(message, fraction, self.flight.clock.now() - self.began);
     }
 
-    fn emit(&mut self, part: Vec<u8>) -> Result<(), Error> {
+    async fn emit(&self, emitted: &mut Emitted<'_>, part: Vec<u8>) -> Result<(), Error> {
+        let scrubber = self.connection.egress.credentials.scrubber();
         let limit = self.factory.limits.output_bytes;
-        if self.emitted.len() + part.len() > limit {
-            let message = format!("the result is larger than {limit} bytes; ask for less of it");
-            let error = Error::new(ErrorKind::TooLarge, message).delivered(Delivery::Applied);
-            return Err(error.with_handle(self.handle.as_ref()));
-        }
-        if self.emitted.is_empty() {
-            self.emitted = part;
-        } else {
-            self.emitted.extend_from_slice(&part);
-        }
-        Ok(())
+        let taken = emitted.take(part, &scrubber, limit).await;
+        taken.map_err(|error| error.with_handle(self.handle.as_ref()))
     }
 
-    fn finish(mut self, output: types::Output) -> Result<Output, Error> {
+    async fn finish(
+        &self,
+        output: types::Output,
+        mut emitted: Emitted<'_>,
+    ) -> Result<Performed, Error> {
         let types::Output { value, content_type, truncated, summary } = output;
         let summary = summary.as_deref().map(lenient);
         let value = Value::from(value);
-        if self.emitted.is_empty() {
-            return Ok(Output { value, content_type, truncated, summary });
+        let whole = |value| Output { value, content_type, truncated, summary };
+        if emitted.is_empty() {
+            return Ok(Performed { output: whole(value), handed: None });
         }
-        self.emit(value.as_bytes().to_vec())?;
-        let whole = std::mem::take(&mut self.emitted);
-        let text = |bytes| {
-            String::from_utf8(bytes).map_err(|_| {
-                let message = "the parts of the result are not UTF-8 text";
-                Error::new(ErrorKind::Protocol, message).delivered(Delivery::Applied)
-            })
+        if matches!(emitted, Emitted::Kept(_)) {
+            self.emit(&mut emitted, value.as_bytes().to_vec()).await?;
+        }
+        let text = |bytes| String::from_utf8(bytes).map_err(|_| no_text());
+        let (value, handed) = match (emitted, value) {
+            (Emitted::Kept(kept), Value::Json(_)) => (Value::Json(text(kept)?), None),
+            (Emitted::Kept(kept), Value::Text(_)) => (Value::Text(text(kept)?), None),
+            (Emitted::Kept(kept), Value::Binary(_)) => (Value::Binary(kept), None),
+            (Emitted::Handed(handed), last) => {
+                let scrubber = self.connection.egress.credentials.scrubber();
+                let ending = handed.end(&last, &scrubber);
+                let ended = self.flight.clock.before(self.deadline, ending).await;
+                let ended = ended.unwrap_or_else(|| {
+                    let message = "the end of the result was not taken in time";
+                    Err(Error::new(ErrorKind::Timeout, message).delivered(Delivery::Applied))
+                });
+                let handed = ended.map_err(|error| error.with_handle(self.handle.as_ref()))?;
+                (Value::Binary(Vec::new()), Some(handed))
+            }
         };
-        let value = match value {
-            Value::Json(_) => Value::Json(text(whole)?),
-            Value::Text(_) => Value::Text(text(whole)?),
-            Value::Binary(_) => Value::Binary(whole),
-        };
-        Ok(Output { value, content_type, truncated, summary })
+        Ok(Performed { output: whole(value), handed })
     }
 
     /// The time left until the deadline.
@@ -385,7 +419,7 @@ impl<'a> Performance<'a> {
     }
 
     /// What an action ends with that was interrupted, after its remote work was stopped or left alone.
-    async fn stopped(mut self, why: Stop) -> Error {
+    async fn stopped(&mut self, why: Stop) -> Error {
         let leaves = why == Stop::Late && self.on_deadline == OnDeadline::Leave;
         let sent = if self.is_adrift { Delivery::Unknown } else { self.flight.delivery() };
         let (kind, what) = match why {

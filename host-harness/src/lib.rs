@@ -36,6 +36,7 @@ mod dial;
 mod digest;
 mod dns;
 mod egress;
+mod emitted;
 mod engine;
 mod error;
 mod exchange;
@@ -73,7 +74,10 @@ mod turns;
 mod vectors;
 mod wire;
 
-pub use call::{Call, Choice, ChoicePage, Observer, OnDeadline, Output, Value};
+pub use bytes::Bytes;
+pub use call::{
+    Call, Choice, ChoicePage, Observer, OnDeadline, Output, Sink, Streamed, Taking, Value,
+};
 pub use clock::Clock;
 pub use compile::serve_compile_requests;
 pub use connection::{Connection, ConnectionConfig};

@@ -88,7 +88,7 @@ pub struct Limits {
     pub queued_actions: u32,
     /// Size of an action's input.
     pub input_bytes: usize,
-    /// Size of an action's whole result.
+    /// Size of an action's whole result, where it is kept in memory.
     pub output_bytes: usize,
     /// What a connector may remember from one step to the next, and of what runs remotely.
     pub state_bytes: usize,

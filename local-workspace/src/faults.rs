@@ -47,6 +47,11 @@ pub enum FaultAction {
     CutHead(usize),
     /// Carries the request out, sends the right head and so many bytes of the body, then closes the connection.
     Cut(usize),
+    /// Announces so many bytes instead of the body's own length: what is beyond them is not sent, and where they are more,
+    /// the connection closes early.
+    WrongLength(usize),
+    /// Answers as a link whose time is over.
+    Expired,
     /// Sends the body in pieces of so many bytes, with a pause before each.
     Drip { bytes: usize, pause: Duration },
     /// Answers correctly, but later.
@@ -122,6 +127,11 @@ impl Outgoing {
         let whole = Outgoing::whole(body.clone());
         let kept = bytes.min(body.len());
         Outgoing { left: body.slice(..kept), cut: Some(kept), ..whole }
+    }
+
+    pub(crate) fn announced(body: &Bytes, bytes: usize) -> Outgoing {
+        let total = u64::try_from(bytes).unwrap_or(u64::MAX);
+        Outgoing { total, ..Outgoing::cut(body, bytes) }
     }
 
     pub(crate) fn drip(body: Bytes, bytes: usize, pause: Duration) -> Outgoing {

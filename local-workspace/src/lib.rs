@@ -4,7 +4,7 @@
 //! port of 127.0.0.1: clusters and SQL warehouses as timed state machines, execution contexts with a real `python3` process
 //! each, SQL statements on an embedded engine with their history, jobs whose SQL tasks really run, MLflow experiments and
 //! models, personal access tokens and an OAuth token endpoint that are really checked. A second port plays the accounts
-//! console. The official Python SDK works against both unchanged; a test shows it.
+//! console, a third one the cloud storage that external links lead to. The official Python SDK works against both unchanged; a test shows it.
 //!
 //! ```
 //! use local_workspace::{LocalWorkspace, Options};
@@ -39,6 +39,7 @@ mod oauth;
 mod options;
 mod python;
 mod queries;
+mod range;
 mod record;
 mod reply;
 mod results;
@@ -48,15 +49,17 @@ mod scim;
 mod server;
 mod sql;
 mod statements;
+mod storage;
 mod submission;
 mod tls;
 mod warehouses;
 mod workspace;
 
 use std::fmt;
+use std::future::pending;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -67,7 +70,7 @@ pub use clusters::{JOB_CLUSTER, RUNNING_CLUSTER, TERMINATED_CLUSTER};
 pub use effects::Effect;
 pub use faults::{Fault, FaultAction};
 pub use options::Options;
-pub use record::Recorded;
+pub use record::{Host, Recorded};
 pub use scim::WORKSPACE_ID;
 pub use warehouses::{RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
 
@@ -103,15 +106,20 @@ impl std::error::Error for Error {}
 pub struct LocalWorkspace {
     workspace: Arc<Workspace>,
     ca: Option<tls::Authority>,
+    /// Closes the storage.
+    close: Option<oneshot::Sender<()>>,
+    /// Fails once the storage is closed.
+    closed: Mutex<mpsc::Receiver<()>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl LocalWorkspace {
-    /// Binds both ports and serves them on a thread of its own.
+    /// Binds its ports and serves them on a thread of its own.
     pub fn start(options: Options) -> Result<LocalWorkspace, Error> {
         let listener = bind(options.port)?;
         let account_listener = bind(options.account_port)?;
+        let storage_listener = bind(0)?;
         let (tls, ca) = if options.tls { Some(tls::acceptor()?) } else { None }.unzip();
         let port = port(&listener)?;
         let origin = |port: u16| match options.tls {
@@ -132,6 +140,7 @@ impl LocalWorkspace {
                 .map_err(seeds)?,
             contexts: contexts::Contexts::new(Arc::clone(&database), Arc::clone(&effects)),
             statements: statements::Statements::default(),
+            storage: storage::Storage::new(origin(self::port(&storage_listener)?), &options),
             queries: queries::Queries::default(),
             jobs: jobs::Jobs::default(),
             mlflow: mlflow::Mlflow::default(),
@@ -148,15 +157,24 @@ impl LocalWorkspace {
             .map_err(|e| Error::new("starting its runtime", e))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let shared = Arc::clone(&workspace);
+        let (close, closing) = oneshot::channel::<()>();
+        let (is_open, closed) = mpsc::channel::<()>();
         let serve = move || {
             runtime.block_on(async {
-                tokio::spawn(server::accept(
-                    Arc::clone(&shared),
-                    listener,
-                    Audience::Workspace,
-                    tls.clone(),
-                ));
-                tokio::spawn(server::accept(shared, account_listener, Audience::Account, tls));
+                for (listener, host) in
+                    [(listener, Host::Workspace), (account_listener, Host::Account)]
+                {
+                    let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                    tokio::spawn(server::accept(shared, listener, host, tls, pending()));
+                }
+                tokio::spawn(async move {
+                    let closing = async { drop(closing.await) };
+                    let storage = Host::Storage;
+                    let ended =
+                        server::accept(shared, storage_listener, storage, tls, closing).await;
+                    drop(is_open);
+                    ended
+                });
                 // Also ends when the other side is gone.
                 let _ = stopped.await;
             });
@@ -166,7 +184,14 @@ impl LocalWorkspace {
             .name("local-workspace".to_owned())
             .spawn(serve)
             .map_err(|e| Error::new("starting its thread", e))?;
-        Ok(LocalWorkspace { workspace, ca, stop: Some(stop), thread: Some(thread) })
+        Ok(LocalWorkspace {
+            workspace,
+            ca,
+            close: Some(close),
+            closed: Mutex::new(closed),
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// `http://127.0.0.1:PORT`, or `https://localhost:PORT` with TLS.
@@ -177,6 +202,16 @@ impl LocalWorkspace {
     /// Origin of the accounts console.
     pub fn account_origin(&self) -> &str {
         &self.workspace.account_origin
+    }
+
+    /// Origin of the storage that external links lead to.
+    pub fn storage_origin(&self) -> &str {
+        &self.workspace.storage.origin
+    }
+
+    /// The same as `host:port`.
+    pub fn storage_host(&self) -> &str {
+        self.storage_origin().split_once("://").map_or("", |(_, host)| host)
     }
 
     /// The personal access token of [`USER_NAME`].
@@ -247,7 +282,24 @@ impl LocalWorkspace {
         self.workspace.credentials.expire();
     }
 
-    /// Scripts a fault; it holds for both hosts.
+    /// Lets every external link expire that was issued so far.
+    pub fn expire_links(&self) {
+        self.workspace.storage.expire();
+    }
+
+    /// Requests to the storage that came with an `Authorization` header, which it refuses.
+    pub fn authorized_downloads(&self) -> u64 {
+        self.workspace.storage.authorized()
+    }
+
+    /// Closes the storage for good: who connects is refused, and who is connected is cut off.
+    pub fn close_storage(&mut self) {
+        drop(self.close.take());
+        // Nothing is ever sent: this waits until the other end is dropped.
+        let _ = self.closed.get_mut().unwrap_or_else(PoisonError::into_inner).recv();
+    }
+
+    /// Scripts a fault; it holds for all hosts.
     pub fn fault(&self, fault: Fault) {
         self.workspace.faults.add(fault);
     }

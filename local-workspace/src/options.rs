@@ -34,8 +34,19 @@ pub struct Options {
     pub warehouse_stop: Duration,
     /// How long each statement stays in RUNNING before it is carried out.
     pub statement_delay: Duration,
-    /// Rows in one chunk of a statement's result.
+    /// The most rows in one chunk of a statement's result.
     pub chunk_rows: usize,
+    /// The most bytes in one chunk, but for a row that is larger.
+    pub chunk_bytes: usize,
+    /// How long an external link can be used; 15 minutes at the most.
+    pub link_lifetime: Duration,
+    /// Headers that external links come with, and do not work without.
+    pub link_headers: Vec<(String, String)>,
+    /// How many external links an answer has at the most, from the chunk on that is asked for.
+    pub links_at_once: usize,
+    /// Answers a SELECT that was asked before, in the same words, with the result of the first time, whatever has changed.
+    /// For benchmarks, so that making a large result is not what is measured.
+    pub keep_results: bool,
     /// Bytes of an INLINE result beyond which a statement fails.
     pub inline_bytes: usize,
     /// Lifetime of OAuth tokens.
@@ -68,7 +79,12 @@ impl Default for Options {
             warehouse_start: Duration::from_millis(300),
             warehouse_stop: Duration::from_millis(200),
             statement_delay: Duration::ZERO,
-            chunk_rows: 10_000,
+            chunk_rows: 100_000,
+            chunk_bytes: 16 * 1024 * 1024,
+            link_lifetime: Duration::from_mins(15),
+            link_headers: Vec::new(),
+            links_at_once: 1,
+            keep_results: false,
             inline_bytes: 25 * 1024 * 1024,
             token_lifetime: Duration::from_secs(3600),
             token_skew: 0,

@@ -6,11 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
 
+/// The hosts that a workspace plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    Workspace,
+    /// The accounts console.
+    Account,
+    /// What external links lead to.
+    Storage,
+}
+
 /// A request as it arrived. `Authorization` is kept, so that a test can check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Whether it came to the accounts console instead of the workspace.
-    pub account: bool,
+    pub host: Host,
     pub method: String,
     /// Path as sent, percent-encoding and all.
     pub path: String,
@@ -33,7 +42,7 @@ impl Recorded {
     }
 }
 
-type Seen = (bool, Arc<Parts>, Bytes);
+type Seen = (Host, Arc<Parts>, Bytes);
 
 /// Keeps heads and bodies without copying them; they are made readable when somebody asks.
 #[derive(Debug)]
@@ -47,7 +56,7 @@ impl Recorder {
         Recorder { kept, seen: Mutex::default() }
     }
 
-    pub(crate) fn add(&self, account: bool, head: &Arc<Parts>, body: &Bytes) {
+    pub(crate) fn add(&self, host: Host, head: &Arc<Parts>, body: &Bytes) {
         if self.kept == 0 {
             return;
         }
@@ -55,7 +64,7 @@ impl Recorder {
         if seen.len() == self.kept {
             seen.pop_front();
         }
-        seen.push_back((account, Arc::clone(head), body.clone()));
+        seen.push_back((host, Arc::clone(head), body.clone()));
     }
 
     pub(crate) fn all(&self) -> Vec<Recorded> {
@@ -68,10 +77,10 @@ impl Recorder {
     }
 }
 
-fn recorded((account, head, body): &Seen) -> Recorded {
+fn recorded((host, head, body): &Seen) -> Recorded {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     Recorded {
-        account: *account,
+        host: *host,
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().map(str::to_owned),

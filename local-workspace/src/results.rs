@@ -15,6 +15,7 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) chunk_rows: usize,
+    pub(crate) chunk_bytes: usize,
     pub(crate) rows: Option<usize>,
     pub(crate) bytes: Option<usize>,
     /// Bytes beyond which an inline result fails; `None` for external links.
@@ -34,7 +35,6 @@ pub(crate) struct ResultSet {
     pub(crate) chunks: Vec<Chunk>,
     format: Format,
     rows: usize,
-    bytes: usize,
     truncated: bool,
     inline: bool,
 }
@@ -79,6 +79,10 @@ impl Collector {
         if self.current_rows == self.limits.chunk_rows.max(1) {
             self.flush();
         }
+        if self.current.is_empty() {
+            // In the size of the last one, so that it does not grow piece by piece.
+            self.current.reserve(self.chunks.last().map_or(0, |chunk| chunk.text.len()));
+        }
         let start = self.current.len();
         match self.format {
             Format::Json => self.json(row)?,
@@ -96,6 +100,10 @@ impl Collector {
         }
         self.current_rows += 1;
         self.rows += 1;
+        // Room for one more row like this one, or the chunk is full.
+        if self.current.len() + written >= self.limits.chunk_bytes {
+            self.flush();
+        }
         Ok(true)
     }
 
@@ -108,7 +116,6 @@ impl Collector {
             chunks: self.chunks,
             format: self.format,
             rows: self.rows,
-            bytes: self.bytes,
             truncated: self.truncated,
             inline: self.limits.inline_bytes.is_some(),
         }
@@ -182,7 +189,8 @@ impl ResultSet {
             "truncated": self.truncated,
         });
         if let (false, Value::Object(manifest)) = (self.inline, &mut manifest) {
-            manifest.insert("total_byte_count".to_owned(), self.bytes.into());
+            let bytes: usize = self.chunks.iter().map(|chunk| chunk.text.len()).sum();
+            manifest.insert("total_byte_count".to_owned(), bytes.into());
         }
         manifest
     }

@@ -3,21 +3,28 @@
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
 
 use crate::auth::{ACCOUNT_ID, Audience};
 use crate::call::Call;
+use crate::record::Host;
 use crate::reply::{Answer, Reply};
 use crate::workspace::Workspace;
-use crate::{cluster_list, clusters, commands, history, local, oauth, runs, scim, statements};
+use crate::{
+    cluster_list, clusters, commands, history, local, oauth, runs, scim, statements, storage,
+};
 
 pub(crate) async fn answer(
     workspace: &Arc<Workspace>,
     head: &Parts,
     body: &Bytes,
-    audience: Audience,
+    host: Host,
 ) -> Reply {
+    let audience = match host {
+        Host::Storage => return storage::answer(workspace, head),
+        Host::Workspace => Audience::Workspace,
+        Host::Account => Audience::Account,
+    };
     if let Some(reply) = open(workspace, head, body, audience) {
         return reply;
     }
@@ -38,11 +45,6 @@ fn open(workspace: &Workspace, head: &Parts, body: &Bytes, audience: Audience) -
     let (method, path) = (head.method.as_str(), head.uri.path());
     if path.starts_with("/api/") {
         return None;
-    }
-    if let (Audience::Workspace, Some(rest)) = (audience, path.strip_prefix("/results/")) {
-        let query = head.uri.query().unwrap_or_default();
-        let authorized = head.headers.contains_key(AUTHORIZATION);
-        return Some(statements::download(workspace, rest, query, authorized));
     }
     let origin = workspace.origin(audience);
     if (method, path) == ("GET", "/.well-known/databricks-config") {

@@ -15,30 +15,44 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::auth::Audience;
 use crate::faults::{FaultAction, Outgoing};
+use crate::record::Host;
 use crate::reply::{Reply, status_code};
 use crate::route;
+use crate::storage;
 use crate::workspace::Workspace;
 
-/// Accepts connections until the runtime ends.
+/// Accepts connections until it is told to close, which ends them too.
 pub(crate) async fn accept(
     workspace: Arc<Workspace>,
     listener: StdListener,
-    audience: Audience,
+    host: Host,
     tls: Option<TlsAcceptor>,
+    closing: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let mut connections = JoinSet::new();
+    tokio::pin!(closing);
     loop {
+        // Those that are over.
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut closing => break,
+        };
         // Out of file descriptors, or a client that has left: the next one may fare better.
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(5)).await;
             continue;
         };
-        tokio::spawn(connection(Arc::clone(&workspace), stream, audience, tls.clone()));
+        connections.spawn(connection(Arc::clone(&workspace), stream, host, tls.clone()));
     }
+    drop(listener);
+    connections.shutdown().await;
+    Ok(())
 }
 
 /// A second handle on a connection's socket, to break it with.
@@ -48,15 +62,15 @@ type Socket = Arc<std::net::TcpStream>;
 async fn connection(
     workspace: Arc<Workspace>,
     stream: TcpStream,
-    audience: Audience,
+    host: Host,
     tls: Option<TlsAcceptor>,
 ) {
     let Some((stream, socket)) = prepare(stream) else { return };
     match tls {
-        None => serve(workspace, stream, socket, audience).await,
+        None => serve(workspace, stream, socket, host).await,
         Some(tls) => {
             if let Ok(stream) = tls.accept(stream).await {
-                serve(workspace, stream, socket, audience).await;
+                serve(workspace, stream, socket, host).await;
             }
         }
     }
@@ -69,12 +83,12 @@ fn prepare(stream: TcpStream) -> Option<(TcpStream, Socket)> {
     Some((TcpStream::from_std(stream).ok()?, socket))
 }
 
-async fn serve<S>(workspace: Arc<Workspace>, stream: S, socket: Socket, audience: Audience)
+async fn serve<S>(workspace: Arc<Workspace>, stream: S, socket: Socket, host: Host)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request| {
-        answer(Arc::clone(&workspace), request, Arc::clone(&socket), audience)
+        answer(Arc::clone(&workspace), request, Arc::clone(&socket), host)
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new());
@@ -85,19 +99,19 @@ async fn answer(
     workspace: Arc<Workspace>,
     request: Request<Incoming>,
     socket: Socket,
-    audience: Audience,
+    host: Host,
 ) -> Result<Response<Outgoing>, std::io::Error> {
     let (head, body) = request.into_parts();
     let body = read(body).await?;
     let head = Arc::new(head);
-    workspace.recorder.add(audience == Audience::Account, &head, &body);
+    workspace.recorder.add(host, &head, &body);
     let latency = workspace.options.latency;
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
     match workspace.faults.hit(head.method.as_str(), head.uri.path()) {
-        None => Ok(whole(route::answer(&workspace, &head, &body, audience).await)),
-        Some(action) => fault(&workspace, &head, &body, audience, action, &socket).await,
+        None => Ok(whole(route::answer(&workspace, &head, &body, host).await)),
+        Some(action) => fault(&workspace, &head, &body, host, action, &socket).await,
     }
 }
 
@@ -117,11 +131,11 @@ async fn fault(
     workspace: &Arc<Workspace>,
     head: &Arc<Parts>,
     body: &Bytes,
-    audience: Audience,
+    host: Host,
     action: FaultAction,
     socket: &Socket,
 ) -> Result<Response<Outgoing>, std::io::Error> {
-    let reply = || route::answer(workspace, head, body, audience);
+    let reply = || route::answer(workspace, head, body, host);
     let action = match action {
         FaultAction::AfterEffect(action) => {
             reply().await;
@@ -156,6 +170,11 @@ async fn fault(
             let (head, body) = reply().await.into_parts();
             Ok(Response::from_parts(head, Outgoing::drip(body, bytes, pause)))
         }
+        FaultAction::WrongLength(announced) => {
+            let (head, body) = reply().await.into_parts();
+            Ok(Response::from_parts(head, Outgoing::announced(&body, announced)))
+        }
+        FaultAction::Expired => Ok(whole(storage::expired())),
         FaultAction::Delay(delay) => {
             tokio::time::sleep(delay).await;
             Ok(whole(reply().await))

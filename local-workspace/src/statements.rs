@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper::body::Bytes;
 use serde_json::{Value, json};
@@ -21,9 +21,6 @@ use crate::workspace::Workspace;
 
 /// Statements that are remembered; older ones that are over are forgotten.
 const REMEMBERED: usize = 1000;
-
-/// How long a link to a chunk can be used.
-const LINK_LIFE: Duration = Duration::from_secs(900);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -60,12 +57,10 @@ pub(crate) struct Statement {
     pub(crate) user: &'static str,
     pub(crate) began_ms: i64,
     ended_ms: OnceLock<i64>,
-    /// What links to its chunks have to know.
-    signature: String,
     state: watch::Sender<State>,
     canceled: Arc<AtomicBool>,
     cancel: Notify,
-    outcome: OnceLock<Result<ResultSet, Failure>>,
+    outcome: OnceLock<Result<Arc<ResultSet>, Failure>>,
 }
 
 impl Statement {
@@ -78,7 +73,6 @@ impl Statement {
             user,
             began_ms: clock::now_ms(),
             ended_ms: OnceLock::new(),
-            signature: uuid::Uuid::new_v4().simple().to_string(),
             state: watch::Sender::new(State::Pending),
             canceled: Arc::default(),
             cancel: Notify::new(),
@@ -97,7 +91,7 @@ impl Statement {
 
     /// Rows of its result; none while there is none.
     pub(crate) fn rows(&self) -> Option<usize> {
-        self.outcome.get()?.as_ref().ok().map(ResultSet::rows)
+        self.outcome.get()?.as_ref().ok().map(|results| results.rows())
     }
 
     /// What went wrong.
@@ -126,7 +120,7 @@ impl Statement {
         }
     }
 
-    fn end(&self, outcome: Result<ResultSet, Failure>) {
+    fn end(&self, outcome: Result<Arc<ResultSet>, Failure>) {
         let state = match &outcome {
             Ok(_) => State::Succeeded,
             Err(failure) if failure.cancelled => State::Canceled,
@@ -149,12 +143,24 @@ struct Entries {
 pub(crate) struct Statements {
     entries: Mutex<Entries>,
     accepted: AtomicU64,
+    /// Results by what was asked ([`crate::Options::keep_results`]).
+    kept: Mutex<HashMap<String, Arc<ResultSet>>>,
+}
+
+/// A chunk as storage holds it.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// Its media type.
+    pub(crate) kind: &'static str,
+    pub(crate) text: Bytes,
+    /// Its entity tag.
+    pub(crate) tag: String,
 }
 
 impl Statements {
     /// All that are remembered, the newest first.
     pub(crate) fn newest_first(&self) -> Vec<Arc<Statement>> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = lock(&self.entries);
         let mut all: Vec<_> = entries.by_id.values().map(Arc::clone).collect();
         all.sort_unstable_by_key(|one| std::cmp::Reverse(one.number));
         all
@@ -162,12 +168,12 @@ impl Statements {
 
     /// Ends whatever still runs.
     pub(crate) fn cancel_all(&self) {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = lock(&self.entries);
         entries.by_id.values().for_each(|statement| statement.cancel());
     }
 
     fn add(&self, statement: Arc<Statement>) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         entries.order.push_back(statement.id.clone());
         entries.by_id.insert(statement.id.clone(), statement);
         while entries.order.len() > REMEMBERED {
@@ -180,12 +186,24 @@ impl Statements {
         }
     }
 
+    /// What an external link leads to.
+    pub(crate) fn content(&self, id: &str, index: usize) -> Option<Content> {
+        let statement = self.find(id).ok()?;
+        let results = statement.outcome.get()?.as_ref().ok()?;
+        let text = Bytes::clone(&results.chunks.get(index)?.text);
+        Some(Content { kind: results.content_type(), text, tag: format!("\"{id}-{index}\"") })
+    }
+
     fn find(&self, id: &str) -> Result<Arc<Statement>, Reply> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = lock(&self.entries);
         entries.by_id.get(id).map(Arc::clone).ok_or_else(|| {
             Reply::error(404, "NOT_FOUND", &format!("The statement {id} was not found."))
         })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) async fn execute(workspace: &Arc<Workspace>, call: &Call<'_>) -> Answer {
@@ -235,6 +253,7 @@ async fn carry_out(
     }
     let limits = Limits {
         chunk_rows: workspace.options.chunk_rows,
+        chunk_bytes: workspace.options.chunk_bytes,
         rows: submission.row_limit,
         bytes: submission.byte_limit,
         inline_bytes: submission.inline.then_some(workspace.options.inline_bytes),
@@ -251,7 +270,13 @@ fn run(
     user: &str,
     limits: Limits,
     cancel: &Arc<AtomicBool>,
-) -> Result<ResultSet, Failure> {
+) -> Result<Arc<ResultSet>, Failure> {
+    let kept = &workspace.statements.kept;
+    let key = workspace.options.keep_results.then(|| submission.question()).flatten();
+    let known = key.as_ref().and_then(|key| lock(kept).get(key).map(Arc::clone));
+    if let Some(known) = known {
+        return Ok(known);
+    }
     let query = Query {
         text: &submission.statement,
         catalog: submission.catalog.as_deref(),
@@ -262,7 +287,9 @@ fn run(
     let mut collector = Collector::new(submission.format, limits);
     let columns =
         workspace.database.run(&query, cancel, &mut |columns, row| collector.add(columns, row))?;
-    Ok(collector.finish(columns))
+    let results = Arc::new(collector.finish(columns));
+    lock(kept).extend(key.map(|key| (key, Arc::clone(&results))));
+    Ok(results)
 }
 
 fn canceled() -> Failure {
@@ -317,14 +344,30 @@ fn reply(workspace: &Workspace, statement: &Statement) -> Answer {
     Ok(Reply::raw(extended(&body, "result", &first).into()))
 }
 
-/// A chunk with its rows, or with the link to them.
+/// A chunk with its rows, or with links to them and to those after it.
 fn result(
     workspace: &Workspace,
     statement: &Statement,
     results: &ResultSet,
     index: usize,
 ) -> Vec<u8> {
-    let Some(chunk) = results.chunks.get(index) else { return b"{}".to_vec() };
+    if let (true, Some(chunk)) = (results.is_inline(), results.chunks.get(index)) {
+        return extended(&described(statement, results, index), "data_array", &chunk.text);
+    }
+    let end = index.saturating_add(workspace.options.links_at_once.max(1));
+    let links = (index..end.min(results.chunks.len())).map(|index| {
+        let mut link = workspace.storage.link(&statement.id, index);
+        if let Value::Object(chunk) = described(statement, results, index) {
+            link.extend(chunk);
+        }
+        Value::Object(link)
+    });
+    json!({ "external_links": links.collect::<Vec<_>>() }).to_string().into_bytes()
+}
+
+/// A chunk without its rows, and where the next one is.
+fn described(statement: &Statement, results: &ResultSet, index: usize) -> Value {
+    let Some(chunk) = results.chunks.get(index) else { return json!({}) };
     let mut head = results.described(index, chunk);
     if let (Some(next), Value::Object(head)) = (results.chunks.get(index + 1), &mut head) {
         let link = format!(
@@ -336,22 +379,7 @@ fn result(
         head.insert("next_chunk_index".to_owned(), (index + 1).into());
         head.insert("next_chunk_internal_link".to_owned(), link.into());
     }
-    if results.is_inline() {
-        return extended(&head, "data_array", &chunk.text);
-    }
-    let expires = clock::after(LINK_LIFE);
-    let link = format!(
-        "{}/results/{}/{index}?expires={}&signature={}",
-        workspace.origin,
-        statement.id,
-        expires.as_second(),
-        statement.signature
-    );
-    if let Value::Object(head) = &mut head {
-        head.insert("external_link".to_owned(), link.into());
-        head.insert("expiration".to_owned(), clock::iso(expires).into());
-    }
-    json!({ "external_links": [head] }).to_string().into_bytes()
+    head
 }
 
 /// A JSON object with one more key, whose value is JSON text already.
@@ -362,41 +390,4 @@ fn extended(object: &Value, key: &str, text: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(text);
     bytes.push(b'}');
     bytes
-}
-
-/// What an external link leads to. Like storage with signed addresses, it refuses a second way to prove who one is.
-pub(crate) fn download(workspace: &Workspace, path: &str, query: &str, authorized: bool) -> Reply {
-    let refuse = |status: u16, code: &str, text: &str| {
-        let body = format!("<Error><Code>{code}</Code><Message>{text}</Message></Error>");
-        let mut reply = Reply::bytes("application/xml", body.into());
-        reply.status = crate::reply::status_code(status);
-        reply
-    };
-    if authorized {
-        let text =
-            "Only one auth mechanism allowed; only the signature in the query should be specified";
-        return refuse(400, "InvalidArgument", text);
-    }
-    let field = |key: &str| {
-        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, v)| v)
-    };
-    let found = path.split_once('/').and_then(|(id, index)| {
-        let statement = workspace.statements.find(id).ok()?;
-        Some((statement, index.parse::<usize>().ok()?))
-    });
-    let denied = || refuse(403, "AccessDenied", "Access Denied");
-    let Some((statement, index)) = found else { return denied() };
-    let alive = field("expires")
-        .and_then(|expires| expires.parse::<i64>().ok())
-        .is_some_and(|expires| expires * 1000 > clock::now_ms());
-    if !alive || field("signature").is_none_or(|signature| signature != statement.signature) {
-        return denied();
-    }
-    match statement.outcome.get() {
-        Some(Ok(results)) => match results.chunks.get(index) {
-            Some(chunk) => Reply::bytes(results.content_type(), Bytes::clone(&chunk.text)),
-            None => denied(),
-        },
-        _ => denied(),
-    }
 }

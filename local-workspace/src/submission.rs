@@ -103,6 +103,21 @@ impl Submission {
         })
     }
 
+    /// What tells this question from others, for a SELECT. A comment before it, and how long to wait, are no part of it.
+    pub(crate) fn question(&self) -> Option<String> {
+        let text = self.statement.trim_start();
+        let text = match text.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) {
+            Some((_, text)) => text.trim_start(),
+            None => text,
+        };
+        let is_select = text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("SELECT"));
+        let Submission { catalog, schema, parameters, inline, format, .. } = self;
+        let (rows, bytes) = (self.row_limit, self.byte_limit);
+        is_select.then(|| {
+            format!("{text:?} {catalog:?} {schema:?} {parameters:?} {inline} {format:?} {rows:?} {bytes:?}")
+        })
+    }
+
     /// What a SQL task of a job submits; its parameters are text.
     pub(crate) fn of_task(
         statement: String,

@@ -15,6 +15,7 @@ use crate::queries::Queries;
 use crate::record::Recorder;
 use crate::sql::Database;
 use crate::statements::Statements;
+use crate::storage::Storage;
 use crate::warehouses::Warehouses;
 
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Workspace {
     pub(crate) warehouses: Warehouses,
     pub(crate) contexts: Contexts,
     pub(crate) statements: Statements,
+    pub(crate) storage: Storage,
     pub(crate) queries: Queries,
     pub(crate) jobs: Jobs,
     pub(crate) mlflow: Mlflow,

@@ -22,10 +22,11 @@ impl Shell {
         let workspace = LocalWorkspace::start(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "[local]\ntype = \"personalAccessToken\"\nhost = \"{0}\"\napiKey = \"env:LOCAL_TOKEN\"\nallow_http_loopback = true\n\n\
+            "[local]\ntype = \"personalAccessToken\"\nhost = \"{0}\"\napiKey = \"env:LOCAL_TOKEN\"\nallow_http_loopback = true\nallow_hosts = [\"{1}\"]\n\n\
              [wrong]\ntype = \"personalAccessToken\"\nhost = \"{0}\"\napiKey = \"dapi-canary\"\nallow_http_loopback = true\n\n\
              [placeholder]\ntype = \"personalAccessToken\"\nhost = \"dbc-REPLACE-ME.cloud.databricks.com\"\napiKey = \"dapi0000\"\n",
-            workspace.origin()
+            workspace.origin(),
+            workspace.storage_host()
         );
         std::fs::write(folder.path().join("connections.toml"), text).unwrap();
         Self { workspace, folder }

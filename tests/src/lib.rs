@@ -196,20 +196,27 @@ pub fn line(request: &Recorded) -> String {
 
 /// A connection by personal access token.
 pub fn pat(workspace: &LocalWorkspace) -> ConnectionConfig {
-    config("personalAccessToken", &[("host", workspace.origin()), ("apiKey", workspace.token())])
+    let fields = [("host", workspace.origin()), ("apiKey", workspace.token())];
+    ConnectionConfig { allow_hosts: storage(workspace), ..config("personalAccessToken", &fields) }
 }
 
 /// A connection by client credentials.
 pub fn service_principal(workspace: &LocalWorkspace, token_url: &str) -> ConnectionConfig {
-    config(
-        "workspaceServicePrincipal",
-        &[
-            ("tokenUrl", token_url),
-            ("scopes", "all-apis"),
-            ("clientId", workspace.client_id()),
-            ("clientSecret", workspace.client_secret()),
-        ],
-    )
+    let fields = [
+        ("tokenUrl", token_url),
+        ("scopes", "all-apis"),
+        ("clientId", workspace.client_id()),
+        ("clientSecret", workspace.client_secret()),
+    ];
+    ConnectionConfig {
+        allow_hosts: storage(workspace),
+        ..config("workspaceServicePrincipal", &fields)
+    }
+}
+
+/// What external links lead to. On this very machine only what is named may be reached; elsewhere they need no word.
+pub fn storage(workspace: &LocalWorkspace) -> Vec<String> {
+    vec![workspace.storage_host().to_owned()]
 }
 
 /// A connection to loopback, of any type and fields.

@@ -13,10 +13,11 @@ use tokio::sync::Notify;
 use super::record::{KeptResult, Record, Status};
 use super::store::{self, Pen};
 use super::{Claim, Level, Place};
-use crate::call::{Call, Observer, OnDeadline, Output};
+use crate::call::{Call, Observer, OnDeadline};
 use crate::connection::Connection;
 use crate::description::RetryClass;
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::invoke::Performed;
 use crate::{digest, private};
 
 /// Results up to this size are kept in the database, and always.
@@ -227,22 +228,28 @@ impl Chronicle {
     }
 
     /// Writes down how it ended, where there is anything of it in the journal.
-    pub(crate) async fn ended(&self, outcome: &Result<Output, Error>) -> Result<(), Error> {
+    ///
+    /// A result that went elsewhere as it came is not kept.
+    pub(crate) async fn ended(&self, outcome: &Result<Performed, Error>) -> Result<(), Error> {
         let _page = self.page.lock().await;
         self.has_ended.store(true, Relaxed);
         if !self.is_written() {
             return Ok(());
         }
-        let large = outcome.as_ref().ok().filter(|output| output.value.as_bytes().len() > SMALL);
+        let size = |done: &&Performed| done.output.value.as_bytes().len();
+        let is_large = outcome.as_ref().ok().is_some_and(|done| size(&done) > SMALL);
         let (mut keeping, mut small) = (Ok(()), None);
         {
             let mut record = self.record();
             record.owner = None;
             match outcome {
-                Ok(output) => {
+                Ok(Performed { handed: Some(_), .. }) => {
+                    (record.status, record.fragile) = (Status::Done, false);
+                }
+                Ok(Performed { output, handed: None }) => {
                     (record.status, record.fragile) = (Status::Done, false);
                     let bytes = output.value.as_bytes();
-                    if large.is_none() {
+                    if !is_large {
                         record.result = Some(KeptResult::of(output, false));
                         small = Some(bytes.to_vec());
                     } else if record.keeps_result {

@@ -20,6 +20,7 @@ mod limits;
 mod links;
 mod load;
 mod names;
+mod output;
 mod retries;
 mod rotation;
 mod rules;

@@ -17,3 +17,4 @@ mod jobs;
 mod sdk;
 mod sql;
 mod statements;
+mod storage;

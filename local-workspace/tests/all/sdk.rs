@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use local_workspace::{RUNNING_CLUSTER, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE, TERMINATED_CLUSTER};
-
-use crate::client::workspace;
+use local_workspace::{
+    LocalWorkspace, Options, RUNNING_CLUSTER, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE,
+    TERMINATED_CLUSTER,
+};
 
 /// The interpreter that has the SDK.
 fn python() -> PathBuf {
@@ -24,7 +25,9 @@ fn python() -> PathBuf {
 
 #[test]
 fn official_sdk_works_unchanged() {
-    let workspace = workspace();
+    // Small chunks, so that there are several.
+    let options = Options { chunk_bytes: 50_000, ..Options::default() };
+    let workspace = LocalWorkspace::start(options).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/check.py");
     let output = Command::new(python())
         .arg(script)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use local_workspace::{Effect, LocalWorkspace, Options, RUNNING_WAREHOUSE, STOPPED_WAREHOUSE};
 use serde_json::{Value, json};
 
-use crate::client::{call, get, post, send, until, workspace};
+use crate::client::{call, get, post, until, workspace};
 
 const PATH: &str = "/api/2.0/sql/statements";
 
@@ -63,6 +63,34 @@ fn chunks_cover_all_rows_once() {
     assert_eq!(ids, (0..10000).collect::<Vec<_>>());
     let id = answer["statement_id"].as_str().unwrap();
     assert_eq!(call(&workspace, "GET", &format!("{PATH}/{id}/result/chunks/4"), "").status, 400);
+}
+
+#[test]
+fn chunks_are_cut_by_bytes_too() {
+    let workspace = started(Options { chunk_bytes: 1000, ..Options::default() });
+    let sql = "SELECT id FROM range(1000)";
+    let body = json!({ "statement": sql, "warehouse_id": RUNNING_WAREHOUSE, "disposition": "EXTERNAL_LINKS" });
+    let manifest = post(&workspace, PATH, &body)["manifest"].clone();
+    let chunks = manifest["chunks"].as_array().unwrap();
+    let sum = |key: &str| chunks.iter().map(|chunk| chunk[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("row_count"), 1000);
+    assert_eq!(manifest["total_byte_count"], sum("byte_count"));
+    assert!(chunks.iter().all(|chunk| chunk["byte_count"].as_u64().unwrap() <= 1000), "{chunks:?}");
+    assert!(chunks.len() < 12, "{chunks:?}");
+}
+
+#[test]
+fn a_kept_result_is_the_first_one() {
+    let workspace = started(Options { keep_results: true, ..Options::default() });
+    let ask = |statement: &str| {
+        let body = json!({ "statement": statement, "warehouse_id": RUNNING_WAREHOUSE });
+        post(&workspace, PATH, &body)["result"]["data_array"].clone()
+    };
+    let count = "SELECT count(*) FROM main.sales.countries";
+    let before = ask(count);
+    ask("INSERT INTO main.sales.countries SELECT * FROM main.sales.countries");
+    assert_eq!(ask(&format!("/* another call */ {count}")), before);
+    assert_ne!(ask(&format!("{count} WHERE true")), before);
 }
 
 #[test]
@@ -171,33 +199,6 @@ fn bad_submissions_are_refused_by_name() {
     refused(json!({ "statement": "SELECT 1" }), "Missing required field: warehouse_id");
     let gone = call(&workspace, "GET", &format!("{PATH}/01f0a3c4-7d2e-1b58-9c3a-5e0f8d7b6a21"), "");
     assert_eq!((gone.status, gone.json()["error_code"].as_str().unwrap()), (404, "NOT_FOUND"));
-}
-
-#[test]
-fn links_serve_without_credentials_and_refuse_them() {
-    let workspace = started(Options { chunk_rows: 2, ..Options::default() });
-    let body = json!({
-        "statement": "SELECT code, NULL AS nothing FROM main.sales.countries ORDER BY code",
-        "warehouse_id": RUNNING_WAREHOUSE, "disposition": "EXTERNAL_LINKS", "format": "CSV",
-    });
-    let answer = post(&workspace, PATH, &body);
-    assert_eq!(answer["manifest"]["format"], "CSV");
-    assert!(answer["manifest"]["total_byte_count"].as_u64().unwrap() > 0);
-    let link = &answer["result"]["external_links"][0];
-    let path = link["external_link"]
-        .as_str()
-        .unwrap()
-        .strip_prefix(workspace.origin())
-        .unwrap()
-        .to_owned();
-    let plain = send(workspace.origin(), "GET", &path, &[], b"").unwrap();
-    assert_eq!(String::from_utf8(plain.body).unwrap(), "code,nothing\nDE,null\nFR,null\n");
-    assert_eq!(call(&workspace, "GET", &path, "").status, 400);
-    let unsigned =
-        send(workspace.origin(), "GET", path.split_once('?').unwrap().0, &[], b"").unwrap();
-    assert_eq!(unsigned.status, 403);
-    let next = get(&workspace, link["next_chunk_internal_link"].as_str().unwrap());
-    assert_eq!(next["external_links"][0]["row_count"], 1);
 }
 
 #[test]

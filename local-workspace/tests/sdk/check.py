@@ -1,5 +1,7 @@
 """Drives a local workspace with the official SDK: one line per check, and a status that tells whether all passed."""
 
+import csv
+import io
 import logging
 import os
 import sys
@@ -7,6 +9,7 @@ import threading
 import time
 import traceback
 
+import requests
 from databricks.sdk import AccountClient, WorkspaceClient
 from databricks.sdk.errors import (
     DatabricksError,
@@ -164,6 +167,38 @@ def statement_is_followed_through_its_chunks():
         )
         rows += chunk.data_array
     assert [int(row[0]) for row in rows] == list(range(25000))
+
+
+@check
+def external_links_are_read_to_the_end():
+    query = "SELECT id, CAST(id AS DECIMAL(38,6)) AS exact, concat('Ação ', id) AS text, CAST(NULL AS DATE) AS none FROM range(5000)"
+    for form in (sql.Format.JSON_ARRAY, sql.Format.CSV):
+        answer = w.statement_execution.execute_statement(
+            query,
+            E["RUNNING_WAREHOUSE"],
+            disposition=sql.Disposition.EXTERNAL_LINKS,
+            format=form,
+            wait_timeout="50s",
+        )
+        assert answer.manifest.format == form and answer.manifest.total_chunk_count > 3
+        rows, chunk = [], answer.result
+        while True:
+            for link in chunk.external_links:
+                assert link.row_offset == len(rows) - (form == sql.Format.CSV and bool(rows))
+                got = requests.get(link.external_link, headers=link.http_headers)
+                assert got.status_code == 200 and len(got.content) == link.byte_count, got.text
+                got.encoding = "utf-8"
+                rows += got.json() if form == sql.Format.JSON_ARRAY else csv.reader(io.StringIO(got.text))
+            if link.next_chunk_index is None:
+                break
+            chunk = w.statement_execution.get_statement_result_chunk_n(
+                answer.statement_id, link.next_chunk_index
+            )
+        if form == sql.Format.CSV:
+            assert rows.pop(0) == ["id", "exact", "text", "none"]
+        assert len(rows) == answer.manifest.total_row_count == 5000
+        assert rows[4999] == ["4999", "4999.000000", "Ação 4999", None if form == sql.Format.JSON_ARRAY else "null"]
+        assert [int(row[0]) for row in rows] == list(range(5000))
 
 
 @check

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use host_harness::OnDeadline;
 
 use crate::exit_code;
@@ -191,9 +191,11 @@ const RUN_EXAMPLES: &str = "Examples:
   harness run runSql -i @query.json --output json
   harness run runSql --set warehouseId=862f1d757f0424f7 --set 'sqlStatement=SELECT :a' \\
       --set 'sqlParameters:=[{\"name\": \"a\", \"value\": 1}]'
+  harness run runSql -i @query.json -O rows.csv          Of any size: memory does not grow with it
+  harness run runSql -i @query.json -O rows.ndjson --overwrite
   echo '{\"method\": \"GET\", \"url\": \"/2.0/clusters/list\"}' | harness run rawRequest -i -
 
-The result goes to standard output, progress and logs to standard error.
+The result goes to standard output or into the file, progress and logs to standard error.
 
 What changes something is written down before it is sent: `harness resume` goes on with it after a crash.
 With --detach it runs in the background; `harness jobs` lists it, `harness resume ID` waits for its result.";
@@ -250,6 +252,19 @@ pub(crate) struct Run {
     /// How to print the result; else a table on a terminal, and the result as it is elsewhere
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
+    /// Write the result into this file, as it comes; it is there when it is whole. Its ending (.csv, .ndjson, .jsonl) chooses
+    /// the form of rows, where the action has forms to choose from and the input chooses none
+    #[arg(
+        short = 'O',
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["output", "columns"]
+    )]
+    pub(crate) output_file: Option<PathBuf>,
+    /// Replace the file when it exists
+    #[arg(long, requires = "output_file")]
+    pub(crate) overwrite: bool,
     /// Columns of the table, in this order
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) columns: Vec<String>,
@@ -260,7 +275,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "WHAT", default_value = "leave")]
     pub(crate) on_timeout: OnTimeout,
     /// Start it in the background and print its id
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output_file")]
     pub(crate) detach: bool,
     /// Name of this use of the action: the same call under the same name does the work once
     #[arg(long, value_name = "ID")]

@@ -93,6 +93,9 @@ impl Failure {
         match self.error.kind {
             ErrorKind::RemoteFailed | ErrorKind::ResultExpired => None,
             ErrorKind::Cancelled => Some(format!("asked to stop: {handle}")),
+            ErrorKind::HostIo => Some(format!(
+                "its result may be fetched again while the service keeps it: {handle}"
+            )),
             _ => Some(format!("this may still be running: {handle}")),
         }
     }

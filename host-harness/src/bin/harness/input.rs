@@ -40,6 +40,26 @@ impl FromStr for Assignment {
     }
 }
 
+impl Assignment {
+    pub(crate) fn text(key: &str, value: &str) -> Self {
+        Self { key: key.to_owned(), value: value.into() }
+    }
+}
+
+/// The input with one key more, unless it has that key or is no JSON object, which is the connector's to say.
+pub(crate) fn with_default(text: String, default: Assignment) -> String {
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(object)) if !object.contains_key(&default.key) => {
+            // What stands twice is refused; merging would hide it.
+            let body = text.trim_end().strip_suffix('}').unwrap_or(&text);
+            let comma = if object.is_empty() { "" } else { "," };
+            let (key, value) = (Value::from(default.key), default.value);
+            format!("{body}{comma}{key}:{value}}}")
+        }
+        Ok(_) | Err(_) => text,
+    }
+}
+
 /// The input as JSON text: as it was given, unless a `--set` changes it.
 pub(crate) fn text(args: &InputArgs) -> Result<String> {
     let given = match args.input.as_deref() {
@@ -111,6 +131,16 @@ mod tests {
             input(Some(r#"{"a":1.10,"b":2}"#), &["b=x=y", "c:=[1e400]", "d="]).as_deref(),
             Ok(r#"{"a":1.10,"b":"x=y","c":[1e+400],"d":""}"#)
         );
+    }
+
+    #[test]
+    fn a_default_is_added_where_the_key_is_not() {
+        let add = |text: &str| with_default(text.to_owned(), Assignment::text("f", "csv"));
+        assert_eq!(add("{ }\n"), r#"{ "f":"csv"}"#);
+        assert_eq!(add(r#"{"n":1.10,"n":2}"#), r#"{"n":1.10,"n":2,"f":"csv"}"#);
+        for text in [r#"{"f":null}"#, "[]", "{", "{\"a\":1"] {
+            assert_eq!(add(text), text);
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use host_harness::journal::Record;
 use host_harness::{CancellationToken, ErrorKind, Harness};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::exit_code;
 use crate::progress::Progress;
+use crate::{exit_code, result_file};
 
 /// How long a call that is just starting something may take to learn what it started.
 const TO_LEARN: Duration = Duration::from_secs(5);
@@ -41,6 +41,7 @@ pub(crate) async fn cancellable<F: Future>(
                         progress.say(&format!("it may go on remotely; see: harness resume {id}"));
                     }
                     progress.finish();
+                    result_file::abandon();
                     std::process::exit(exit_code::of(ErrorKind::Cancelled).into());
                 }
                 progress.say("cancelling the remote work; press Ctrl-C again to leave at once");
@@ -78,5 +79,6 @@ fn leave(record: Option<&Record>, progress: &Progress) -> ! {
     let how = open.map(|id| format!("; go on with it: harness resume {id}"));
     progress.say(&format!("{running}{}", how.unwrap_or_default()));
     progress.finish();
+    result_file::abandon();
     std::process::exit(exit_code::TERMINATED.into())
 }

@@ -28,12 +28,13 @@ pub(crate) fn connections(workspace: &LocalWorkspace) -> [ConnectionConfig; 2] {
         ("clientSecret", workspace.client_secret().to_owned()),
     ];
     [
-        connection(WITH_TOKEN, "personalAccessToken", token),
-        connection(WITH_CLIENT, "workspaceServicePrincipal", client),
+        connection(workspace, WITH_TOKEN, "personalAccessToken", token),
+        connection(workspace, WITH_CLIENT, "workspaceServicePrincipal", client),
     ]
 }
 
 fn connection(
+    workspace: &LocalWorkspace,
     name: &str,
     connection_type: &str,
     fields: impl IntoIterator<Item = (&'static str, String)>,
@@ -44,6 +45,8 @@ fn connection(
         connection_type: connection_type.to_owned(),
         fields: fields.collect::<BTreeMap<_, _>>(),
         allow_http_loopback: true,
+        // Where external links lead to. Only on this very machine a link needs the operator's word.
+        allow_hosts: vec![workspace.storage_host().to_owned()],
         ..ConnectionConfig::default()
     }
 }
@@ -56,10 +59,11 @@ pub(crate) fn snippet(workspace: &LocalWorkspace) -> String {
             format!("{key} = {}\n", serde_json::Value::from(secret.expose()))
         });
         format!(
-            "[{}]\ntype = \"{}\"\n{}allow_http_loopback = true\n",
+            "[{}]\ntype = \"{}\"\n{}allow_http_loopback = true\nallow_hosts = {:?}\n",
             connection.name,
             connection.connection_type,
-            fields.collect::<String>()
+            fields.collect::<String>(),
+            connection.allow_hosts
         )
     });
     format!("[settings]\nconnection = \"{WITH_TOKEN}\"\n\n{}", tables.join("\n"))

@@ -11,6 +11,7 @@ mod interrupt;
 mod local;
 mod output;
 mod progress;
+mod result_file;
 mod session;
 mod shell;
 mod terminal;

@@ -1,10 +1,11 @@
 //! What people see while an action goes on: a spinner on a terminal, a line now and then elsewhere.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use host_harness::Observer;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -23,6 +24,8 @@ pub(crate) struct Progress {
     handle: watch::Sender<Option<Value>>,
     /// The id under which it is written down.
     id: OnceLock<String>,
+    /// Bytes of the result that are in its file.
+    written: Option<Arc<AtomicU64>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,12 @@ impl Progress {
             (false, false) => Display::Lines(Mutex::new(None)),
             (false, true) => Display::Spinner(Mutex::new(None)),
         };
-        Self { display, handle: watch::Sender::new(None), id: OnceLock::new() }
+        Self { display, handle: watch::Sender::new(None), id: OnceLock::new(), written: None }
+    }
+
+    /// Shows how much is written, too.
+    pub(crate) fn of_file(self, written: Arc<AtomicU64>) -> Self {
+        Self { written: Some(written), ..self }
     }
 
     /// A line that is shown whatever goes on.
@@ -96,7 +104,11 @@ impl Observer for Progress {
     }
 
     fn progress(&self, message: &str, fraction: Option<f32>, elapsed: Duration) {
-        let text = with_fraction(message, fraction);
+        let mut text = with_fraction(message, fraction);
+        let written = self.written.as_ref().map_or(0, |written| written.load(Ordering::Relaxed));
+        if written > 0 {
+            text.push_str(&format!(", {} written", DecimalBytes(written)));
+        }
         match &self.display {
             Display::Silent => {}
             Display::Lines(last) => {

@@ -37,7 +37,7 @@ struct Guest;
 
 const ACTIONS: &[&str] = &[
     "echo", "get", "dump", "read", "wait", "emit", "log", "loop", "bomb", "panic", "recurse",
-    "flood", "handles", "send", "follow", "write", "job",
+    "flood", "handles", "send", "follow", "write", "job", "pieces",
 ];
 
 impl catalog::Guest for Guest {
@@ -165,6 +165,7 @@ impl actions::Guest for Guest {
             "job" => submit(&invocation),
             "read" => read(&input(&invocation)),
             "wait" | "emit" => waiting(&invocation, 1),
+            "pieces" => pieces(&input(&invocation), 0),
             "log" => {
                 eprintln!("{}", input(&invocation)["line"].as_str().unwrap_or_default());
                 done("{}".into())
@@ -201,6 +202,9 @@ impl actions::Guest for Guest {
             return look(&invocation, &state);
         }
         let step: u64 = state.parse().expect("the state is a number");
+        if invocation.action == "pieces" {
+            return pieces(&input(&invocation), step);
+        }
         if step < input(&invocation)["steps"].as_u64().unwrap_or(3) {
             return waiting(&invocation, step + 1);
         }
@@ -485,6 +489,33 @@ fn waiting(invocation: &Invocation, step: u64) -> Result<Step, Error> {
         poll_after_ms: input(invocation)["pollMs"].as_u64().unwrap_or(10).try_into().unwrap_or(10),
         progress: Some(Progress { message: format!("step {step}"), fraction: None }),
         emitted: (invocation.action == "emit").then(|| part.into_bytes()),
+    }))
+}
+
+/// Brings a result in the pieces that the input lists, as `parts` of text or as `bytes`, one a step.
+fn pieces(input: &Json, step: u64) -> Result<Step, Error> {
+    let list = input["parts"].as_array().or(input["bytes"].as_array()).expect("parts or bytes");
+    if let Some(piece) = list.get(usize::try_from(step).expect("a small number")) {
+        let piece = match piece {
+            Json::String(text) => text.clone().into_bytes(),
+            bytes => serde_json::from_value(bytes.clone()).expect("bytes"),
+        };
+        return Ok(Step::Waiting(Waiting {
+            state: (step + 1).to_string(),
+            handle: "{}".into(),
+            poll_after_ms: 0,
+            progress: None,
+            emitted: Some(piece),
+        }));
+    }
+    Ok(Step::Done(Output {
+        value: match input["text"].as_bool() {
+            Some(true) => Value::Text(String::new()),
+            _ => Value::Json(String::new()),
+        },
+        content_type: "text/plain".into(),
+        truncated: false,
+        summary: input["summary"].is_object().then(|| input["summary"].to_string()),
     }))
 }
 

@@ -55,10 +55,23 @@ pub(crate) fn print(output: &Output, style: Style<'_>, terminal: &Terminal) -> R
         ))?,
         (Value::Binary(data), _, None) => bytes(data)?,
     }
-    if output.truncated {
-        terminal.warn("the result was cut: a limit was reached, and there is more");
-    }
+    warn_if_cut(output.truncated, output.summary.as_ref(), terminal);
     Ok(())
+}
+
+/// Says that a result is not all there is, and why, where the connector tells.
+pub(crate) fn warn_if_cut(
+    truncated: bool,
+    summary: Option<&serde_json::Value>,
+    terminal: &Terminal,
+) {
+    if !truncated {
+        return;
+    }
+    let why = summary.and_then(|summary| summary.get("truncated_by")?.as_str());
+    let unknown = "a limit was reached, and there is more".to_owned();
+    let why = why.map_or(unknown, |why| harmless(why, &[]));
+    terminal.warn(format_args!("the result was cut: {why}"));
 }
 
 /// A table where there are rows, readable JSON where there are none.
@@ -74,7 +87,7 @@ fn rows(text: &str, columns: &[String], terminal: &Terminal) -> Result<()> {
     if !selection.columns.is_empty() {
         line(&table::render(&grid, &selection))?;
     }
-    terminal.note(count(grid.rows.len()));
+    terminal.note(count(grid.rows.len() as u64));
     if selection.n_hidden > 0 {
         terminal.note(format_args!(
             "{} of {} columns; --columns NAME,NAME chooses, --output json shows all",
@@ -85,7 +98,7 @@ fn rows(text: &str, columns: &[String], terminal: &Terminal) -> Result<()> {
     Ok(())
 }
 
-fn count(n_rows: usize) -> String {
+pub(crate) fn count(n_rows: u64) -> String {
     match n_rows {
         1 => "1 row".to_owned(),
         n => format!("{n} rows"),

@@ -5,8 +5,8 @@
 //!
 //! Connections take turns with each other, so that one with ten thousand waits does not starve one with five. Within a
 //! connection, requests of steps that run already come first, since they hold an instance; then first steps and looks at what
-//! goes on take turns. Looks go by deadline: when they are due, and as much later as the work has run already. Nobody is
-//! starved: every deadline comes, and of eight turns one at least goes to whoever is behind.
+//! goes on take turns. Looks go by deadline, which leaves the more time the longer the work has run. Nobody is starved: every
+//! deadline comes, and of eight turns one at least goes to whoever is behind.
 //!
 //! This is no job for a rate limiter from a crate: a turn that was given out and has not been spent has to count, and not
 //! twice; it comes back when its step is dropped or sends nothing.
@@ -27,6 +27,9 @@ const KEPT: Duration = Duration::from_secs(2);
 
 /// How much later than its deadline a look may get its turn before looks come before first steps.
 const LATE: Duration = Duration::from_secs(60);
+
+/// So many times its age a look may wait for younger work.
+const PATIENCE: u32 = 8;
 
 /// Of so many turns, one goes to those who are not preferred.
 const SHARE: u32 = 8;
@@ -247,10 +250,13 @@ impl Turns {
         (place, Crowd { ahead, per_second: rate.per_second, too_many })
     }
 
-    /// How much later than it is due work of this age may be looked at: it takes at most twice as long to tell how it ended,
-    /// and a third of the time between two looks is left for the wait before it is due and for those who are late.
+    /// How much later than it is due work of this age may be looked at.
+    ///
+    /// When there are too many to look at, each look has to be worth it: what has run for two seconds may have ended a second
+    /// later, what has run for an hour will not. A third of the time between two looks is left for the wait before it is due
+    /// and for those who are late.
     fn slack(&self, age: Duration) -> Duration {
-        age.min(self.look * 2 / 3)
+        age.saturating_mul(PATIENCE).min(self.look * 2 / 3)
     }
 
     /// Gives out turns until there is one for this place.
@@ -394,7 +400,8 @@ impl<T> Lanes<T> {
 
     fn which(&self, now: Instant) -> Which {
         let steps_wait = !self.starts.is_empty() || !self.looks.is_empty();
-        if !self.urgent.is_empty() && !(steps_wait && self.served % SHARE == SHARE - 1) {
+        let is_theirs = steps_wait && self.served % SHARE == SHARE - 1;
+        if !self.urgent.is_empty() && !is_theirs {
             return Which::Urgent;
         }
         let Some(((deadline, _), _)) = self.looks.first_key_value() else { return Which::Starts };
@@ -633,7 +640,7 @@ mod tests {
     /// still looked at one after the other.
     #[test]
     fn work_is_looked_at_within_a_quarter_of_an_hour() {
-        let (gap, begun) = longest_gap(8_000, 6);
+        let (gap, begun) = longest_gap(7_000, 6);
         assert!(gap <= Duration::from_mins(15), "{gap:?}");
         assert!(begun >= 4_000, "{begun}");
         let (gap, _) = longest_gap(12_000, 6);
@@ -702,7 +709,7 @@ mod tests {
                         *connection == of && *purpose > 1
                     });
                     // The first turns went to whoever came first.
-                    looks.map(|(_, _, seconds, _)| seconds.min(600)).skip(burst as usize + 1)
+                    looks.map(|(_, _, seconds, _)| seconds.saturating_mul(8).min(600)).skip(burst as usize + 1)
                 };
                 for of in 0..names.len() {
                     assert!(looks_of(of).is_sorted(), "{:?}", looks_of(of).collect::<Vec<_>>());

@@ -419,8 +419,10 @@ fn denied(flight: &Flight, why: &str) -> WasiError {
     WasiError::HttpRequestDenied
 }
 
-/// The host cannot send the request: it has no credentials for it, or cannot write it down first. The guest has no word for that; the caller gets the host's.
+/// The host cannot send the request: it has no credentials for it, or cannot write it down first. The guest has no word for
+/// that, and hears whether it may pass; the caller gets the host's.
 fn lost(flight: &Flight, error: Error) -> WasiError {
+    let passes = error.retryable;
     flight.refuse(Error { delivery: Delivery::NotSent, ..error });
-    WasiError::ConfigurationError
+    if passes { WasiError::DestinationUnavailable } else { WasiError::ConfigurationError }
 }

@@ -97,6 +97,25 @@ fn a_second_interrupt_leaves_at_once() {
     );
 }
 
+/// H18: what a deadline does to the statement is a choice; it goes on unless it is to be stopped.
+#[test]
+fn a_deadline_leaves_the_statement_or_stops_it() {
+    let delay = Duration::from_secs(600);
+    let shell = Shell::with(Options { statement_delay: delay, ..Options::default() });
+    let warehouse = format!("warehouseId={RUNNING_WAREHOUSE}");
+    let sql = "sqlStatement=SELECT 1";
+    let run = |choice: &[&str]| {
+        let run = ["run", "runSql", "-c", "local", "--timeout", "1", "--set", &warehouse];
+        shell.fails(11, &[&run, &["--set", sql][..], choice].concat())
+    };
+    let error = run(&[]);
+    assert!(error.contains("what it started still runs"), "{error}");
+    assert_eq!(Running::cancels(&shell), 0);
+    let error = run(&["--on-timeout", "cancel"]);
+    assert!(error.contains("the remote work was stopped"), "{error}");
+    assert_eq!(Running::cancels(&shell), 1);
+}
+
 /// I6: a reader that has seen enough is no error, and nothing panics.
 #[test]
 fn a_closed_pipe_is_no_error() {

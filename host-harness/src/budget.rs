@@ -3,11 +3,14 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::block_in_place;
 use wasmtime::ResourceLimiter;
 
 use crate::engine::TICK;
@@ -93,16 +96,27 @@ fn take(left: &mut usize, current: usize, desired: usize) -> bool {
 /// Time that a guest may compute before it has to let others go first.
 ///
 /// A guest that only yields is ready again at once, and a runtime whose tasks are always ready seldom looks for answers that
-/// have arrived: neighbours would wait for a multiple of what the guest computes between two yields.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// have arrived: neighbours would wait for a multiple of what the guest computes between two yields. So it goes on aside, on
+/// a thread that the runtime does without, where no more compute at once than leave a core to the others. Where the runtime
+/// has one thread only, it rests after each tick instead, which costs more and so comes later.
+const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE_ALONE: Duration = Duration::from_millis(100);
+
+/// How long a guest computes aside before it makes way for another one, in ticks.
+const ASIDE: u64 = 10;
+
+/// Seats for guests that compute aside, on this machine.
+pub(crate) fn seats() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
 
 /// What is to become of a guest that computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// It goes on, after whoever waits.
     Brisk,
-    /// It has computed for long, and goes on after a while.
-    Rest(Duration),
+    /// It has computed for long, and makes way.
+    Long,
     UsedUp,
 }
 
@@ -114,13 +128,53 @@ pub(crate) struct Meter {
     spent: AtomicU64,
     since: AtomicU64,
     limit: AtomicU64,
+    seats: Arc<Semaphore>,
+    /// Held while it computes aside.
+    seat: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Whether the next poll is to be aside.
+    aside: AtomicBool,
+    /// Whether it cannot go aside.
+    stays: AtomicBool,
 }
 
 impl Meter {
-    pub(crate) fn new(limit: Duration) -> Arc<Self> {
-        let (spent, since) = Default::default();
-        let limit = AtomicU64::new(nanos(limit));
-        Arc::new(Self { born: Instant::now(), spent, since, limit })
+    pub(crate) fn new(limit: Duration, seats: &Arc<Semaphore>) -> Arc<Self> {
+        let (spent, since, seat, aside, stays) = Default::default();
+        let (limit, seats) = (AtomicU64::new(nanos(limit)), Arc::clone(seats));
+        Arc::new(Self { born: Instant::now(), spent, since, limit, seats, seat, aside, stays })
+    }
+
+    /// How a guest makes way that computes for long, and for how many ticks it goes on then.
+    pub(crate) fn make_way(self: &Arc<Self>) -> (u64, Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.leave_seat();
+        if !self.goes_aside() {
+            // What it rests counts, or a loop would run for longer than its limit.
+            self.spent.fetch_add(nanos(TICK), Relaxed);
+            return (1, Box::pin(tokio::time::sleep(TICK)));
+        }
+        self.aside.store(true, Relaxed);
+        let meter = Arc::clone(self);
+        let seated = async move {
+            // The seat is for the next poll.
+            tokio::task::yield_now().await;
+            let seat = Arc::clone(&meter.seats).acquire_owned().await.ok();
+            *meter.seat() = seat;
+        };
+        (ASIDE, Box::pin(seated))
+    }
+
+    /// Whether the runtime has other threads to go on with.
+    fn goes_aside(&self) -> bool {
+        let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        !self.stays.load(Relaxed) && matches!(flavor, Ok(RuntimeFlavor::MultiThread))
+    }
+
+    fn leave_seat(&self) {
+        *self.seat() = None;
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at a guest that computes. Asked from within a poll.
@@ -130,12 +184,8 @@ impl Meter {
         if spent > self.limit.load(Relaxed) {
             return Pace::UsedUp;
         }
-        if spent < nanos(PATIENCE) {
-            return Pace::Brisk;
-        }
-        // What it rests counts, or a loop would run for longer than its limit.
-        self.spent.fetch_add(nanos(TICK), Relaxed);
-        Pace::Rest(TICK)
+        let patience = if self.goes_aside() { PATIENCE } else { PATIENCE_ALONE };
+        if spent < nanos(patience) { Pace::Brisk } else { Pace::Long }
     }
 
     /// Grants so much computing time from here on.
@@ -183,9 +233,29 @@ impl<T, F: Future<Output = wasmtime::Result<T>> + Unpin> Future for Metered<'_, 
         self.meter.since.store(began, Relaxed);
         // One call's bad luck is not its neighbours': the store is dropped, and nothing else that it could have left half
         // done is shared but locks, which recover.
-        let guest = AssertUnwindSafe(|| Pin::new(&mut self.guest).poll(cx));
-        let poll = catch_unwind(guest)
-            .unwrap_or_else(|_| Poll::Ready(Err(wasmtime::Error::new(HostPanic))));
+        let aside = self.meter.aside.swap(false, Relaxed);
+        let mut begun = !aside;
+        let guest = AssertUnwindSafe(|| {
+            let guest = Pin::new(&mut self.guest);
+            if !aside {
+                return guest.poll(cx);
+            }
+            block_in_place(|| {
+                begun = true;
+                guest.poll(cx)
+            })
+        });
+        let poll = match catch_unwind(guest) {
+            Ok(poll) => poll,
+            // A task of a `LocalSet` cannot leave its thread, which only shows when it tries.
+            Err(_) if !begun => {
+                self.meter.stays.store(true, Relaxed);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Err(wasmtime::Error::new(HostPanic))),
+        };
+        self.meter.leave_seat();
         self.meter.spent.fetch_add(self.meter.now().saturating_sub(began), Relaxed);
         poll
     }

@@ -29,7 +29,7 @@ use crate::log::Log;
 use crate::outline::Outline;
 use crate::pace::Paces;
 use crate::settings::{Limits, Settings};
-use crate::{component, digest, engine, linker, names};
+use crate::{budget, component, digest, engine, linker, names};
 
 /// A loaded connector. Share it by reference or behind an `Arc`; every method can run many times at once.
 #[derive(Debug)]
@@ -117,7 +117,8 @@ impl Harness {
     /// Performs an action to its end.
     ///
     /// A cancelled action asks the connector to stop what it started; a finished result is returned all the same. When the
-    /// future is dropped instead, remote work goes on; [`invoke_owned`](Self::invoke_owned) stops it then.
+    /// future is dropped instead, remote work goes on; [`invoke_owned`](Self::invoke_owned) stops it then. Poll the future or
+    /// drop it: one that is merely kept may hold up other calls to its workspace.
     ///
     /// With a journal, an action that changes something is written down before it does. A call whose id the journal knows does
     /// nothing twice: it gives what came of the first one, or goes on with it when nobody else does.
@@ -459,7 +460,8 @@ fn factory(
     let queue = Semaphore::new(limits.queued_actions.max(1) as usize);
     let ticker = engine::Ticker::new();
     let stops = Arc::new(Semaphore::new(engine::STOPS as usize));
-    Ok(Factory { engine, pre, ticker, slots, stops, queue, limits: Arc::clone(limits) })
+    let seats = Arc::new(Semaphore::new(budget::seats()));
+    Ok(Factory { engine, pre, ticker, slots, stops, seats, queue, limits: Arc::clone(limits) })
 }
 
 fn unexpected(error: &wasmtime::Error) -> Error {

@@ -50,6 +50,8 @@ pub(crate) struct Factory {
     pub(crate) slots: Arc<Semaphore>,
     /// The same for steps that stop something.
     pub(crate) stops: Arc<Semaphore>,
+    /// One for each core that guests may keep busy for long.
+    pub(crate) seats: Arc<Semaphore>,
     /// One for each action that may wait for its first step.
     pub(crate) queue: Semaphore,
     pub(crate) limits: Arc<Limits>,
@@ -104,7 +106,7 @@ impl Factory {
         let slots = if flight.stops { &self.stops } else { &self.slots };
         let slot = Arc::clone(slots).acquire_owned().await.map_err(closed)?;
         let running = self.ticker.run(&self.engine);
-        let meter = Meter::new(self.limits.start);
+        let meter = Meter::new(self.limits.start, &self.seats);
         let mut store = store(&self.engine, &self.limits, egress, flight, &log, &meter);
         let start = Box::pin(self.pre.instantiate_async(&mut store));
         let connector = meter
@@ -157,8 +159,9 @@ fn store(
     store.epoch_deadline_callback(move |_| {
         Ok(match meter.look() {
             budget::Pace::Brisk => UpdateDeadline::Yield(1),
-            budget::Pace::Rest(time) => {
-                UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(time)))
+            budget::Pace::Long => {
+                let (ticks, way) = meter.make_way();
+                UpdateDeadline::YieldCustom(ticks, way)
             }
             budget::Pace::UsedUp => UpdateDeadline::Interrupt,
         })
@@ -294,7 +297,7 @@ mod tests {
                     })
                     .expect("shadowed");
             }
-            let meter = Meter::new(Duration::from_secs(10));
+            let meter = Meter::new(Duration::from_secs(10), &Arc::new(Semaphore::new(1)));
             let mut store = store(&engine, &limits, None, &flight, &log, &meter);
             let instance =
                 linker.instantiate_async(&mut store, &component).await.expect("it starts");

@@ -45,6 +45,20 @@ async fn a_loop_leaves_others_alone() {
     assert!(echoed < spin.1, "the others were done before the loop was stopped");
 }
 
+/// A guest that computes for long does so aside where the runtime has threads, but for tasks that stay on theirs.
+#[test]
+fn a_loop_is_stopped_on_any_runtime() {
+    let spin = || outcome("loop", |limits| limits.cpu = Duration::from_millis(300));
+    let threads =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let spawned = threads.block_on(async { tokio::spawn(spin()).await.unwrap() });
+    assert_limit(&spawned, "computing time");
+    let stays = tokio::task::LocalSet::new();
+    let stayed = threads
+        .block_on(stays.run_until(async { tokio::task::spawn_local(spin()).await.unwrap() }));
+    assert_limit(&stayed, "computing time");
+}
+
 #[tokio::test]
 async fn a_memory_bomb_is_stopped() {
     let error = outcome("bomb", |limits| limits.memory_bytes = 32 << 20).await;

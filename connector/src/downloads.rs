@@ -31,7 +31,7 @@ pub(crate) const LINK: Endpoint = Endpoint {
 const MOST_OPEN: usize = 4;
 
 /// How often a link that storage refuses is asked for again. The same refusal twice is enough.
-const MOST_REFUSALS: u32 = 3;
+const MOST_REFUSALS: usize = 3;
 
 /// Steps in a row that bring nothing before the trouble is told.
 const MOST_STRIKES: u64 = 3;
@@ -141,7 +141,7 @@ pub(crate) fn read(
             Err(Trouble::Refused(status, cause)) => {
                 let again = refusals.last() == Some(&cause);
                 refusals.push(cause);
-                if again || refusals.len() as u32 > MOST_REFUSALS {
+                if again || refusals.len() > MOST_REFUSALS {
                     return Err(refusal(&download.request, status, &refusals));
                 }
                 let fresh = downloads.ask(reading.next_chunk().unwrap_or_default())?;

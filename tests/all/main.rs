@@ -21,6 +21,7 @@ mod process;
 mod raw_request;
 mod retries;
 mod sql;
+mod sql_results;
 mod transport;
 mod waits;
 mod warehouses;

@@ -291,7 +291,7 @@ proptest! {
             let limits = Limits { pause, ..NONE };
             let mut writer = Writer::new(&columns, format, is_json, limits, joined, Vec::new());
             writer.begin(offset, None);
-            let stop = writer.feed(&array.as_bytes()[offset as usize..]).unwrap();
+            let stop = writer.feed(&array.as_bytes()[usize::try_from(offset).unwrap()..]).unwrap();
             offset = writer.offset();
             let is_over = writer.is_over();
             all.extend(writer.into_written().unwrap());

@@ -169,9 +169,8 @@ impl RunSql {
         watch: Watch,
         why: String,
     ) -> Result<Step<Submitted>, Error> {
-        let answer = match api.text(&GET, &handle(&statement_id)) {
-            Ok(answer) => answer,
-            Err(_) => return self.pause_after_stop(statement_id, watch, why, "out of sight"),
+        let Ok(answer) = api.text(&GET, &handle(&statement_id)) else {
+            return self.pause_after_stop(statement_id, watch, why, "out of sight");
         };
         let statement: Statement<'_> = api::parse(&GET, &answer)?;
         match statement.status.phase() {

@@ -33,8 +33,8 @@ const MOST_OPEN: usize = 4;
 /// How often a link that storage refuses is asked for again. The same refusal twice is enough.
 const MOST_REFUSALS: usize = 3;
 
-/// Steps in a row that bring nothing before the trouble is told.
-const MOST_STRIKES: u64 = 3;
+/// Steps in a row that bring nothing before the trouble is told: two minutes.
+const MOST_STRIKES: u64 = 5;
 
 /// What is read of a refusal.
 const SHOWN_BYTES: usize = 4 * 1024;
@@ -153,13 +153,19 @@ pub(crate) fn read(
                 if download.begun {
                     reading.interrupted(writer);
                 }
-                if writer.rows() == 0 && reading.strike() > MOST_STRIKES {
-                    return Err(error);
+                if writer.rows() == 0 {
+                    endure(reading, error)?;
                 }
                 return Ok(None);
             }
         }
     }
+}
+
+/// Takes a trouble that passes, unless it has lasted for too long.
+pub(crate) fn endure(reading: &mut Reading, trouble: Error) -> Result<(), Error> {
+    let passes = trouble.is_passing() || trouble.kind == ErrorKind::Protocol;
+    if passes && reading.strike() <= MOST_STRIKES { Ok(()) } else { Err(trouble) }
 }
 
 impl Downloads<'_> {

@@ -32,10 +32,16 @@ impl RunSql {
         &self,
         api: &Api<'_>,
         statement_id: String,
-        reading: Reading,
+        mut reading: Reading,
     ) -> Result<Step<Submitted>, Error> {
         let index = reading.next_chunk().unwrap_or_default();
-        let answer = downloads::chunk(api, &statement_id, index)?;
+        let answer = match downloads::chunk(api, &statement_id, index) {
+            Ok(answer) => answer,
+            Err(error) => {
+                downloads::endure(&mut reading, error)?;
+                return Ok(unfinished(statement_id, reading, Vec::new()));
+            }
+        };
         let chunk: Chunk<'_> = api::parse(&CHUNK, &answer)?;
         self.write(api, statement_id, reading, Vec::new(), Some(&chunk))
     }
@@ -64,12 +70,17 @@ impl RunSql {
         if limit.is_some() || reading.next_chunk().is_none() {
             return reading.finish(&statement_id, wanted, limit, out);
         }
-        Ok(Step::Waiting(Waiting {
-            handle: handle(&statement_id),
-            poll_after_ms: reading.pause_ms(),
-            progress: Some(reading.progress()),
-            emitted: Some(out),
-            state: Submitted { statement_id, stage: Stage::Fetching(reading) },
-        }))
+        Ok(unfinished(statement_id, reading, out))
     }
+}
+
+/// Hands out a part of the result.
+fn unfinished(statement_id: String, reading: Reading, out: Vec<u8>) -> Step<Submitted> {
+    Step::Waiting(Waiting {
+        handle: handle(&statement_id),
+        poll_after_ms: reading.pause_ms(),
+        progress: Some(reading.progress()),
+        emitted: Some(out),
+        state: Submitted { statement_id, stage: Stage::Fetching(reading) },
+    })
 }

@@ -169,12 +169,14 @@ pub(crate) fn endure(reading: &mut Reading, trouble: Error) -> Result<(), Error>
 }
 
 impl Downloads<'_> {
+    /// Takes links in, each of which has a place, whether Databricks names it or not.
     fn queue(&mut self, links: Vec<Link>, reading: &Reading) {
-        if let Some(last) = links.last() {
-            let after = last.said.index.or(self.next).map(|index| index.saturating_add(1));
-            self.next = after.filter(|_| reading.has_after(last.said));
+        for mut link in links {
+            link.said.index = link.said.index.or(self.next);
+            let after = link.said.index.map(|index| index.saturating_add(1));
+            self.next = after.filter(|_| reading.has_after(link.said));
+            self.links.push_back(link);
         }
-        self.links.extend(links);
     }
 
     fn ask(&self, index: u64) -> Result<Vec<Link>, Error> {
@@ -194,7 +196,7 @@ impl Downloads<'_> {
                 self.queue(links, reading);
                 continue;
             };
-            let is_first = link.said.index.is_none_or(|index| reading.next_chunk() == Some(index));
+            let is_first = link.said.index == reading.next_chunk();
             let from = if is_first { reading.offset() } else { 0 };
             // More than there is room for is better than a request for the rest.
             let left = link.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(from));

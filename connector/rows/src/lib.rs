@@ -6,12 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod cells;
 mod scan;
 mod writer;
 
+pub use crate::bounds::{Fault, IsJson, Limits, Stop};
 pub use crate::cells::is_number;
-pub use crate::writer::{Fault, IsJson, Limits, Stop, Writer};
+pub use crate::writer::Writer;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,15 +43,16 @@ impl Shell {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        loop {
+        let id = loop {
             let jobs = self.json(&["jobs", "--json"]);
             let mut new = jobs.as_array().unwrap().iter().filter(is_new);
             if let Some(job) = new.find(|job| !job["handle"].is_null()) {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                return job["id"].as_str().unwrap().to_owned();
+                break job["id"].as_str().unwrap().to_owned();
             }
-        }
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        id
     }
 }
 

@@ -40,16 +40,19 @@ pub enum Moment {
     Written(fn(&Record) -> bool),
 }
 
+/// Requests that are hit, by method and path, and how.
+pub type Hit = (&'static str, &'static str, fn() -> FaultAction);
+
 /// What goes wrong, and when the program is killed in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Point {
     pub name: &'static str,
     pub work: Work,
     pub moment: Moment,
-    /// What the workspace does to requests: method, path and how.
-    pub fault: Option<(&'static str, &'static str, fn() -> FaultAction)>,
+    /// What the workspace does to requests.
+    pub fault: Option<Hit>,
     /// It is killed in going on with it once more, at this moment, with this fault.
-    pub again: Option<(Moment, Option<(&'static str, &'static str, fn() -> FaultAction)>)>,
+    pub again: Option<(Moment, Option<Hit>)>,
 }
 
 /// How it ended.
@@ -271,7 +274,7 @@ impl Scene {
         }
     }
 
-    fn fault(&self, fault: Option<(&str, &str, fn() -> FaultAction)>) {
+    fn fault(&self, fault: Option<Hit>) {
         if let Some((method, path, action)) = fault {
             self.workspace.fault(Fault::once(method, path, action()));
         }

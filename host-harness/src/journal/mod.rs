@@ -8,6 +8,7 @@ mod chronicle;
 mod locks;
 mod record;
 mod store;
+mod trouble;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ use crate::connection::Connection;
 use crate::digest;
 use crate::error::{Delivery, Error, ErrorKind};
 use locks::Owner;
-use store::{Outcome, Pen, Trouble};
+use store::Pen;
+use trouble::{Outcome, Trouble};
 use writer::{Level, Writer};
 
 /// A journal in a folder. Clones share it; any number of processes may use it at once.

@@ -7,24 +7,22 @@ use std::{fs, io};
 
 use ring::digest::{Context, SHA256};
 use rusqlite::config::DbConfig;
-use rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::locks::{self, Mark};
 use super::record::{LogLine, Record};
-use crate::error::{Error, ErrorKind};
-use crate::scrub::{clip, printable};
+use super::trouble::{Outcome, Trouble};
 use crate::{digest, private};
 
 const DATABASE: &str = "journal.db";
 
 /// Raised when a program that knows only the form before it would misread this one.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 /// `jrnl` and our word for it.
 const APPLICATION: i64 = 0x6a72_6e6c;
 
 /// How long another process may take with the database.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long what has ended is kept.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
@@ -38,74 +36,6 @@ const SCHEMA: &[&str] = &[
      seal BLOB NOT NULL, PRIMARY KEY (id, number)) STRICT",
     "CREATE TABLE wish (id TEXT PRIMARY KEY) STRICT",
 ];
-
-/// Why something in the database did not go as it should.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    Sql(rusqlite::Error),
-    Io(io::Error),
-    /// What is not as it was written.
-    Damaged(String),
-    Newer(i64),
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-pub(super) type Outcome<T> = Result<T, Trouble>;
-
-impl Trouble {
-    pub(super) fn told(&self, folder: &Path) -> Error {
-        let place = folder.display().to_string();
-        let place = printable(clip(&place, 120));
-        let message = match self {
-            Self::Damaged(what) => damaged(&place, what),
-            Self::Newer(version) => format!(
-                "the journal in {place} was written by a newer harness (form {version}, this one knows {VERSION}); \
-                 use that one, or another folder"
-            ),
-            Self::Io(error) => format!("the journal in {place} cannot be used: {error}"),
-            // The file ends where it must not.
-            Self::Sql(rusqlite::Error::SqliteFailure(error, _))
-                if error.extended_code == SQLITE_IOERR_SHORT_READ =>
-            {
-                damaged(&place, "it is cut")
-            }
-            Self::Sql(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::DiskFull) => {
-                    format!("the journal in {place} cannot be written: no space left")
-                }
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                    format!("the journal in {place} was busy for {} s", PATIENCE.as_secs())
-                }
-                Some(
-                    ErrorCode::ReadOnly
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::PermissionDenied
-                    | ErrorCode::SystemIoFailure,
-                ) => format!("the journal in {place} cannot be written: {error}"),
-                _ => damaged(&place, &error.to_string()),
-            },
-        };
-        Error::new(ErrorKind::HostIo, message)
-    }
-}
-
-fn damaged(place: &str, what: &str) -> String {
-    let what = printable(clip(what, 80));
-    format!(
-        "the journal in {place} is damaged ({what}); nothing of it was used; move it away to begin a new one"
-    )
-}
 
 /// What the database says of itself as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

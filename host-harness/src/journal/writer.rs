@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::store::{Outcome, Pen, Store};
+use super::store::{Pen, Store};
+use super::trouble::Outcome;
 use crate::error::{Error, ErrorKind};
 
 /// How long news that may get lost wait for others.

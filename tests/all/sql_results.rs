@@ -247,7 +247,7 @@ async fn refused_links_are_told() {
     assert!(downloads(&rig) <= 3);
 }
 
-/// H6, M17: a download that breaks off goes on after its last row; one that always does is an error.
+/// H6, M17: a download that breaks off goes on after its last row, and no row is there twice.
 #[tokio::test]
 async fn a_download_that_breaks_off_goes_on() {
     let rig = Rig::with(Options { chunk_rows: 1000, ..Options::default() }).await;
@@ -259,10 +259,6 @@ async fn a_download_that_breaks_off_goes_on() {
             rig.run("runSql", &sql(statement, json!({ "resultFormat": "csv" }))).await.unwrap();
         assert!(output.value == whole.value, "cut after {bytes} bytes");
     }
-    rig.workspace.fault(Fault::always("GET", LINKS, FaultAction::Cut(20)));
-    let error = rig.error("runSql", sql(statement, json!({}))).await;
-    assert_eq!(error.kind, ErrorKind::Protocol, "{error:?}");
-    rig.workspace.clear_faults();
 }
 
 /// H18: a statement whose time is up is cancelled where that is wanted.

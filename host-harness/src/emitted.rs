@@ -142,7 +142,8 @@ fn is_text(ending: &mut Vec<u8>, mut part: &[u8]) -> bool {
     // A character that was cut is complete with three more bytes, or not one.
     while !ending.is_empty() {
         let Some((next, rest)) = part.split_first() else { return true };
-        (ending.push(*next), part = rest);
+        ending.push(*next);
+        part = rest;
         match std::str::from_utf8(ending) {
             Ok(_) => ending.clear(),
             Err(error) if error.error_len().is_some() => return false,

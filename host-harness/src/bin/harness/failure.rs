@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use host_harness::config::ConfigError;
-use host_harness::{Error, ErrorKind};
+use host_harness::{Delivery, Error, ErrorKind};
 
 use crate::exit_code;
 use crate::terminal::{DIM, ERROR, Terminal, harmless};
@@ -32,6 +32,15 @@ impl Failure {
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Names what ran, where all went well but the keeping of the result.
+    pub(crate) fn of_what_ran(mut self, handle: Option<serde_json::Value>) -> Self {
+        if self.error.kind == ErrorKind::HostIo && handle.is_some() {
+            self.error.delivery = Delivery::Applied;
+            self.error.handle = handle;
+        }
         self
     }
 

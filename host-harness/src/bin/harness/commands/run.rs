@@ -11,7 +11,7 @@ use indicatif::DecimalBytes;
 
 use super::{attach, detach, jobs};
 use crate::args::{Global, Run};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::input::{self, Assignment};
 use crate::interrupt::cancellable;
 use crate::output::{Style, count, print, warn_if_cut};
@@ -105,8 +105,11 @@ async fn into_file(
     let invocation = harness.invoke_into(connection, call, &progress, cancelled.clone(), &mut file);
     let result = cancellable(invocation, &cancelled, &progress, harness).await;
     progress.finish();
-    let streamed = result?;
-    file.finish()?;
+    let saved = result.map_err(Failure::from).and_then(|streamed| {
+        file.finish()?;
+        Ok(streamed)
+    });
+    let streamed = saved.map_err(|failure| failure.of_what_ran(progress.known_handle()))?;
     terminal.note(told(path, &streamed, started.elapsed()));
     warn_if_cut(streamed.truncated, streamed.summary.as_ref(), terminal);
     Ok(())

@@ -8,9 +8,9 @@ use serde_json::{Value as Json, json};
 
 const LINKS: &str = "/results/*";
 
-fn sql(statement: &str, more: Json) -> Json {
-    let mut input = json!({ "warehouseId": RUNNING_WAREHOUSE, "sqlStatement": statement });
-    input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+fn sql(statement: &str, mut input: Json) -> Json {
+    input["warehouseId"] = RUNNING_WAREHOUSE.into();
+    input["sqlStatement"] = statement.into();
     input
 }
 

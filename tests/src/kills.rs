@@ -21,8 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An action whose work is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// A statement with some chunks of rows.
+    /// A statement with some chunks of rows, behind links.
     RunSql,
+    /// The same with rows that come from the workspace itself.
+    RunSqlInline,
     RunCommand,
     RestartCluster,
 }
@@ -69,6 +71,8 @@ pub enum Ended {
 const STATEMENTS: &str = "/api/2.0/sql/statements";
 const STATEMENT: &str = "/api/2.0/sql/statements/*";
 const CHUNK: &str = "/api/2.0/sql/statements/*/result/chunks/*";
+const DOWNLOAD: &str = "/results/*/0";
+const LATER_DOWNLOAD: &str = "/results/*/2";
 const EXECUTE: &str = "/api/1.2/commands/execute";
 const STATUS: &str = "/api/1.2/commands/status";
 const RESTART: &str = "/api/*/clusters/restart";
@@ -118,9 +122,11 @@ const fn hit(
 /// Every point, statements first.
 pub const POINTS: &[Point] = {
     use Moment::{Any, Journal, Requested, Written};
-    use Work::{RestartCluster, RunCommand, RunSql};
+    use Work::{RestartCluster, RunCommand, RunSql, RunSqlInline};
     const SUBMITTED: Moment = Requested("POST", STATEMENTS, 1, AT_ONCE);
     const SUBMITTED_SOON: Moment = Requested("POST", STATEMENTS, 1, SOON);
+    const CHUNKS: Moment = Requested("GET", CHUNK, 1, AT_ONCE);
+    const DOWNLOADED: Moment = Requested("GET", DOWNLOAD, 1, SOON);
     const POLLED: Moment = Requested("GET", STATEMENT, 1, AT_ONCE);
     &[
         point("any moment", RunSql, Any),
@@ -134,8 +140,10 @@ pub const POINTS: &[Point] = {
         point("handle written", RunSql, Written(has_handle)),
         point("waiting", RunSql, Requested("GET", STATEMENT, 2, Duration::from_millis(20))),
         hit(point("in a look", RunSql, POLLED), "GET", STATEMENT, stall),
-        hit(point("first chunk", RunSql, Requested("GET", CHUNK, 1, AT_ONCE)), "GET", CHUNK, drops),
-        point("a later chunk", RunSql, Requested("GET", CHUNK, 3, AT_ONCE)),
+        hit(point("first chunk", RunSqlInline, CHUNKS), "GET", CHUNK, drops),
+        point("a later chunk", RunSqlInline, Requested("GET", CHUNK, 3, AT_ONCE)),
+        hit(point("amid a download", RunSql, DOWNLOADED), "GET", DOWNLOAD, drops),
+        point("a later download", RunSql, Requested("GET", LATER_DOWNLOAD, 1, AT_ONCE)),
         point("result written", RunSql, Written(is_done)),
         Point {
             again: Some((POLLED, Some(("GET", STATEMENT, stall)))),
@@ -209,9 +217,10 @@ impl Scene {
         .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "[local]\ntype = \"personalAccessToken\"\nhost = \"{}\"\napiKey = \"{}\"\nallow_http_loopback = true\n",
+            "[local]\ntype = \"personalAccessToken\"\nhost = \"{}\"\napiKey = \"{}\"\nallow_http_loopback = true\nallow_hosts = [\"{}\"]\n",
             workspace.origin(),
-            workspace.token()
+            workspace.token(),
+            workspace.storage_host()
         );
         std::fs::write(folder.path().join("connections.toml"), text).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -297,9 +306,10 @@ fn is_like(pattern: &str, path: &str) -> bool {
 impl Work {
     fn input(self, scene: &Scene) -> Json {
         match self {
-            Self::RunSql => json!({
+            Self::RunSql | Self::RunSqlInline => json!({
                 "warehouseId": RUNNING_WAREHOUSE,
                 "sqlStatement": "SELECT id, repeat('x', 40) AS x FROM range(2000)",
+                "disposition": if self == Self::RunSql { "externalLinks" } else { "inline" },
             }),
             Self::RunCommand => {
                 let cluster = format!("clusterId={RUNNING_CLUSTER}");
@@ -326,7 +336,7 @@ impl Work {
 
     fn action(self) -> &'static str {
         match self {
-            Self::RunSql => "runSql",
+            Self::RunSql | Self::RunSqlInline => "runSql",
             Self::RunCommand => "runCommand",
             Self::RestartCluster => "restartCluster",
         }
@@ -334,7 +344,7 @@ impl Work {
 
     fn effect(self) -> Effect {
         match self {
-            Self::RunSql => Effect::Statement,
+            Self::RunSql | Self::RunSqlInline => Effect::Statement,
             Self::RunCommand => Effect::Command,
             Self::RestartCluster => Effect::ClusterRestart,
         }
@@ -342,7 +352,7 @@ impl Work {
 
     fn is_whole(self, result: &Json) -> bool {
         match self {
-            Self::RunSql => {
+            Self::RunSql | Self::RunSqlInline => {
                 let rows = result["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
                 rows.len() == 2000 && rows.iter().enumerate().all(|(n, row)| row["id"] == n)
             }

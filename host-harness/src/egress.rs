@@ -277,7 +277,8 @@ impl Egress {
         if exchange::head_size(head) <= limit {
             return Ok(());
         }
-        let reason = format!("its URL and headers exceed {limit} bytes");
+        let reason =
+            format!("its URL and headers exceed {limit} bytes (limits.request_head_bytes)");
         flight.explain(ErrorKind::TooLarge, reason);
         Err(WasiError::HttpRequestHeaderSectionSize(u32::try_from(limit).ok()))
     }

@@ -153,7 +153,10 @@ impl Flight {
             *self.notes() = Notes::default();
             return Ok(());
         }
-        let message = format!("{} made more than {} requests", self.what, self.max_requests);
+        let message = format!(
+            "{} made more than {} requests (limits.requests)",
+            self.what, self.max_requests
+        );
         self.refuse(Error::new(ErrorKind::GuestLimit, message));
         Err(WasiError::ConnectionLimitReached)
     }
@@ -165,11 +168,19 @@ impl Flight {
         place.and_then(Result::ok).ok_or(WasiError::ConnectionLimitReached)
     }
 
+    /// For an action whose result is not kept: what is received for it takes no memory.
+    pub(crate) fn receive_any_amount(&mut self) {
+        self.max_received = u64::MAX;
+    }
+
     pub(crate) fn count_received(&self, bytes: u64) -> Result<(), WasiError> {
-        if self.received.fetch_add(bytes, Relaxed) + bytes <= self.max_received {
+        if self.received.fetch_add(bytes, Relaxed).saturating_add(bytes) <= self.max_received {
             return Ok(());
         }
-        let message = format!("{} received more than {} bytes", self.what, self.max_received);
+        let message = format!(
+            "{} received more than {} bytes (limits.received_bytes)",
+            self.what, self.max_received
+        );
         self.refuse(Error::new(ErrorKind::TooLarge, message).delivered(Delivery::Applied));
         Err(WasiError::HttpResponseBodySize(Some(self.max_received)))
     }

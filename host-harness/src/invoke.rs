@@ -128,6 +128,9 @@ impl<'a> Performance<'a> {
         mut emitted: Emitted<'_>,
         cancelled: CancellationToken,
     ) -> Result<Performed, Error> {
+        if let (Emitted::Handed(_), Some(flight)) = (&emitted, Arc::get_mut(&mut self.flight)) {
+            flight.receive_any_amount();
+        }
         let egress = Arc::clone(&self.connection.egress);
         let outcome = match self.complete(&mut emitted, cancelled).await {
             Ok(output) => self.finish(output, emitted).await,

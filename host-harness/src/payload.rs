@@ -195,5 +195,5 @@ impl Answer {
 }
 
 pub(crate) fn too_large(limit: u64) -> String {
-    format!("the answer is larger than {limit} bytes")
+    format!("the answer is larger than {limit} bytes (limits.response_bytes)")
 }

@@ -5,10 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use csv_core::{ReadRecordResult, Reader};
 use serde_json::Value;
 
 const COLUMNS: usize = 10;
+/// Bytes of the longest row, and more.
+const LONGEST_ROW: usize = 64 << 10;
 
 /// Rows, and the checksum of their cells.
 #[derive(Debug, Default)]
@@ -38,13 +41,32 @@ impl PartialEq for Content {
 
 /// There is no empty text in the result, so what is empty is NULL.
 pub(super) fn csv(path: &Path) -> Result<Content> {
-    let mut reader = csv::Reader::from_path(path)?;
-    let mut content = Content::default();
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record)? {
-        content.add(record.iter().map(|cell| Some(cell).filter(|cell| !cell.is_empty())))?;
+    let bytes = std::fs::read(path)?;
+    let mut reader = Reader::new();
+    let (mut rest, mut text, mut ends) = (bytes.as_slice(), vec![0; LONGEST_ROW], [0; COLUMNS + 1]);
+    let (mut content, mut is_head) = (Content::default(), true);
+    loop {
+        let (what, read, written, count) = reader.read_record(rest, &mut text, &mut ends);
+        rest = rest.get(read..).unwrap_or_default();
+        match what {
+            ReadRecordResult::Record if is_head => is_head = false,
+            ReadRecordResult::Record => {
+                let mut cells = Vec::with_capacity(COLUMNS);
+                let mut start = 0;
+                for &end in ends.iter().take(count) {
+                    cells.push(str::from_utf8(text.get(start..end).unwrap_or_default())?);
+                    start = end;
+                }
+                content
+                    .add(cells.into_iter().map(|cell| Some(cell).filter(|it| !it.is_empty())))?;
+            }
+            ReadRecordResult::InputEmpty => ensure!(written == 0, "the last row has no end"),
+            ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                bail!("row {} is too long or too wide", content.rows)
+            }
+            ReadRecordResult::End => return Ok(content),
+        }
     }
-    Ok(content)
 }
 
 pub(super) fn ndjson(path: &Path) -> Result<Content> {

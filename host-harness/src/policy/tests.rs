@@ -65,6 +65,19 @@ fn listed_hosts_are_reached_without_credentials() {
 }
 
 #[test]
+fn plain_http_goes_to_this_machine_alone_and_where_it_is_allowed() {
+    let listed = || ["127.0.0.1", "files.test"].map(|h| ListedHost::parse(h).expect("host")).into();
+    for (http_loopback, url, allowed) in [
+        (true, "http://127.0.0.1:8080/any", true),
+        (false, "http://127.0.0.1:8080/any", false),
+        (true, "http://files.test/any", false),
+    ] {
+        let reach = Reach { listed: listed(), http_loopback, ..reach() };
+        assert_eq!(judged(&reach, &endpoints(), "PUT", url).is_ok(), allowed, "{url}");
+    }
+}
+
+#[test]
 fn everything_else_is_refused() {
     for (method, url) in [
         ("POST", "https://work.test/api/2.1/clusters/get"),

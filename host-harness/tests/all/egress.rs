@@ -214,7 +214,10 @@ async fn an_answer_beyond_the_limit_is_not_read() {
     for reply in [declared, endless] {
         let (kind, message, code) = failure(reply, small).await;
         assert_eq!(kind, ErrorKind::TooLarge);
-        assert!(message.ends_with("(the answer is larger than 1000 bytes)"), "{message}");
+        assert!(
+            message.ends_with("(the answer is larger than 1000 bytes (limits.response_bytes))"),
+            "{message}"
+        );
         assert_eq!(code, "ErrorCode::HttpResponseBodySize(Some(1000))");
     }
 }
@@ -227,6 +230,6 @@ async fn requests_are_counted() {
     let input = json!({"url": format!("{}/api/one/1", server.url), "times": 4});
     let error = invoke(&harness, &connection, "get", &input).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::GuestLimit);
-    assert_eq!(error.message, "action get made more than 3 requests");
+    assert_eq!(error.message, "action get made more than 3 requests (limits.requests)");
     assert_eq!(server.requests().len(), 3);
 }

@@ -9,7 +9,8 @@ use host_harness::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::fixtures::{TOKEN, harness, harness_with, unused};
+use crate::fixtures::{TOKEN, config, harness, harness_with, invoke, unused};
+use crate::server::{Reply, Server};
 
 /// Keeps the parts, and refuses the one that would make them more than it takes.
 #[derive(Default)]
@@ -72,6 +73,20 @@ async fn a_result_in_one_piece_goes_into_the_sink_too() {
     let streamed = run("echo", json!({"a": [1, 2]}), &mut sink).await.unwrap();
     assert_eq!(sink.taken, [r#"{"a":[1,2]}"#]);
     assert_eq!(streamed.bytes, 11);
+}
+
+/// What is not kept may be of any size, however little may be received for a result that is.
+#[tokio::test]
+async fn a_result_that_is_not_kept_has_no_largest_size() {
+    let server = Server::start(|_| Reply::json(&format!("\"{}\"", "x".repeat(2000)))).await;
+    let harness = harness_with(|limits| limits.received_bytes = 1000);
+    let connection = harness.connect(config(&server.url)).await.unwrap();
+    let input = json!({ "url": format!("{}/api/one/1", server.url) });
+    let error = invoke(&harness, &connection, "get", &input).await.unwrap_err();
+    assert_eq!(error.message, "action get received more than 1000 bytes (limits.received_bytes)");
+    let mut sink = Parts::default();
+    let streamed = stream(&harness, &connection, call("get", &input), &mut sink).await.unwrap();
+    assert!(streamed.bytes > 2000, "{streamed:?}");
 }
 
 /// J10: a secret is overwritten although its parts leave apart, and so is one that begins and does not end.

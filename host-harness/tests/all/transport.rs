@@ -188,7 +188,11 @@ async fn more_than_is_taken() {
         let rig = Rig::faulty(Stage::AfterEffect, acts, |limits| limits.response_bytes = 100_000);
         let rig = rig.await;
         let error = rig.read().await.unwrap_err();
-        assert_error(&error, ErrorKind::TooLarge, "the answer is larger than 100000 bytes");
+        assert_error(
+            &error,
+            ErrorKind::TooLarge,
+            "the answer is larger than 100000 bytes (limits.response_bytes)",
+        );
         let code = "ErrorCode::HttpResponseBodySize(Some(100000))";
         assert_eq!(error.error_code.as_deref(), Some(code));
         // The connection goes with what is left on it.
@@ -474,7 +478,10 @@ async fn requests_beyond_their_limits() {
     .await;
     let json = json!({"content-type": "application/json; charset=utf-8"});
     for (input, says) in [
-        (json!({"headers": {"x-long": "x".repeat(500)}}), "URL and headers exceed 500 bytes"),
+        (
+            json!({"headers": {"x-long": "x".repeat(500)}}),
+            "URL and headers exceed 500 bytes (limits.request_head_bytes)",
+        ),
         (json!({"method": "POST", "body": "x".repeat(2001)}), "body exceeds 2000 bytes"),
         (
             json!({"method": "POST", "headers": json, "body": "x".repeat(1001)}),

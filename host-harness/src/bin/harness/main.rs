@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use args::CommandLine;
+use args::{Command, CommandLine};
 use failure::{Failure, Result};
 use terminal::Terminal;
 
@@ -46,9 +46,18 @@ fn leave_no_core() {
     let _ = setrlimit(Resource::Core, none);
 }
 
-/// One thread: a command makes one call at a time, and threads would only cost its start.
+/// One thread, since a command makes one call at a time and threads would only cost its start; a few where a result streams
+/// into a file, so that it is received while the connector reads what came before.
 fn perform(line: &CommandLine, terminal: &Terminal) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let mut runtime = match &line.command {
+        Command::Run(run) if run.output_file.is_some() => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(2);
+            runtime
+        }
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|error| Failure::file("the runtime cannot start", &error))?;

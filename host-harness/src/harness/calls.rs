@@ -78,14 +78,15 @@ impl Harness {
                 let known = journal::known(place, &call, connection).await?;
                 if let Some(record) = known {
                     let limits = (call.deadline, call.on_deadline);
-                    return self.go_on(connection, &record, limits, watched).await;
+                    return Box::pin(self.go_on(connection, &record, limits, watched)).await;
                 }
                 let id = call.id.clone().unwrap_or_else(new_id);
                 Some(Chronicle::begin(place, &call, &id, connection, &self.digest)?)
             }
             _ => None,
         };
-        self.perform(connection, call, offer, chronicle, watched).await
+        // Boxed, so that one that waits is no larger than what it needs by then.
+        Box::pin(self.perform(connection, call, offer, chronicle, watched)).await
     }
 
     /// Writes an action down, for any process to carry out by `resume`, and returns its id. Nothing is sent.
@@ -200,7 +201,7 @@ impl Harness {
         let Some(chronicle) = chronicle.map(Arc::new) else {
             let performance =
                 Performance::new(factory, clock, connection, call, endpoints, None, observer);
-            return performance.run(emitted, cancelled).await.and_then(checked);
+            return Box::pin(performance.run(emitted, cancelled)).await.and_then(checked);
         };
         let call = Call { id: Some(chronicle.id()), ..call };
         let recorder = Recorder { observer, chronicle: &chronicle };
@@ -209,8 +210,7 @@ impl Harness {
         let kept = Some(Arc::clone(&chronicle));
         let performance =
             Performance::new(factory, clock, connection, call, endpoints, kept, &recorder);
-        let run = async { performance.run(emitted, stop.clone()).await.and_then(checked) };
-        tokio::pin!(run);
+        let mut run = Box::pin(performance.run(emitted, stop.clone()));
         let outcome = tokio::select! {
             biased;
             outcome = &mut run => outcome,
@@ -219,6 +219,7 @@ impl Harness {
                 run.await
             }
         };
+        let outcome = outcome.and_then(checked);
         if let Err(error) = chronicle.ended(&outcome).await {
             observer.log(&format!("warning: {error}"));
         }

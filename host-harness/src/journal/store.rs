@@ -142,12 +142,15 @@ impl Store {
         if verdict != "ok" {
             return bad(&verdict);
         }
+        // One view of all that is counted, since another process may write meanwhile.
+        self.db.execute_batch("BEGIN")?;
         let totals = self.totals()?;
         if u64::try_from(totals.sequence).is_ok_and(|sequence| sequence < promised) {
             return bad("its last changes are missing");
         }
         let records = self.records()?;
         let lines: i64 = self.db.query_row("SELECT count(*) FROM log", [], |row| row.get(0))?;
+        self.db.execute_batch("COMMIT")?;
         if totals.records != i64::try_from(records.len()).unwrap_or(-1) || totals.lines != lines {
             return bad("something is missing");
         }

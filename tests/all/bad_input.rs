@@ -1,6 +1,6 @@
 //! Bad input: one clear line, a kind, and no effect.
 
-use connector_tests::{Rig, config, harness};
+use connector_tests::{ClosedPort, Rig, config, harness};
 use host_harness::{ErrorKind, Harness, Settings};
 use local_workspace::{Fault, FaultAction, RUNNING_CLUSTER};
 use serde_json::json;
@@ -122,9 +122,9 @@ async fn strings_become_what_the_schema_says() {
 
 #[tokio::test]
 async fn an_unreachable_host_was_not_reached() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = ClosedPort::bind();
     let harness = harness();
-    let host = format!("http://127.0.0.1:{port}");
+    let host = nobody.origin();
     let config = config("personalAccessToken", &[("host", &host), ("apiKey", "dapi0000")]);
     let connection = harness.connect(config).await.unwrap();
     for (action, input) in [

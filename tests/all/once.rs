@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use connector_tests::{Rig, config, pat};
+use connector_tests::{ClosedPort, Rig, config, pat};
 use host_harness::{Clock, Delivery, Error, ErrorKind, Harness, Limits, Output, Settings};
 use local_workspace::{
     Effect, Fault, FaultAction, LocalWorkspace, Options, RUNNING_CLUSTER, RUNNING_WAREHOUSE,
@@ -99,12 +99,6 @@ async fn connected(workspace: LocalWorkspace) -> Rig {
     Rig::connected_by(harness(), workspace, config).await
 }
 
-/// A port that nobody listens on.
-fn nowhere() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
-
 /// All stages and seeds of one write. `prepare` makes what the input names.
 async fn all(write: &Write, prepare: impl AsyncFn(&Rig) -> Json) {
     for stage in STAGES {
@@ -133,10 +127,9 @@ async fn run(
     seed: u64,
 ) -> Result<Output, Error> {
     let Some(action) = stage.action(seed) else {
-        let config = config(
-            "personalAccessToken",
-            &[("host", &nowhere()), ("apiKey", rig.workspace.token())],
-        );
+        let nobody = ClosedPort::bind();
+        let fields = [("host", nobody.origin()), ("apiKey", rig.workspace.token().to_owned())];
+        let config = config("personalAccessToken", &fields.each_ref().map(|(k, v)| (*k, &**v)));
         let connection = rig.harness.connect(config).await.unwrap();
         let call = connector_tests::call(write.action, input);
         let stop = host_harness::CancellationToken::new();

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod closed_port;
 pub mod kills;
 pub mod leaks;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+pub use closed_port::ClosedPort;
 use host_harness::{
     Call, CancellationToken, Clock, Connection, ConnectionConfig, Error, Harness, Observer, Output,
     Secret, Settings, Value,

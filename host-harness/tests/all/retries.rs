@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use connector_tests::ClosedPort;
 use host_harness::{Clock, Connection, Delivery, Error, ErrorKind, Harness, Limits, Settings};
 use serde_json::{Value as Json, json};
 
@@ -179,18 +180,13 @@ async fn waits_end_with_the_action() {
     assert!(rig.clock.skipped() <= Duration::from_secs(1), "{:?}", rig.clock.skipped());
 }
 
-/// A port that nobody listens on.
-async fn closed_port() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
-
 /// B1: nobody there. Whoever mistyped a host learns it at once; every class may try again.
 #[tokio::test]
 async fn a_host_that_never_answered_is_tried_twice() {
     for (class, _) in CLASSES {
         let rig = Rig::new();
-        let connection = rig.connect(&closed_port().await).await;
+        let nobody = ClosedPort::bind();
+        let connection = rig.connect(&nobody.origin()).await;
         let error = rig.post(&connection, path(class)).await.unwrap_err();
         assert_eq!(error.error_code.as_deref(), Some("ErrorCode::ConnectionRefused"), "{error:?}");
         assert_eq!(error.attempts, Some(if class == "manual" { 1 } else { 2 }), "{class}");

@@ -116,7 +116,6 @@ impl Connector {
         self.call(store, &self.functions.resume, (invocation, state)).await
     }
 
-    #[allow(dead_code, reason = "a part of the contract")]
     pub(crate) async fn call_recover(
         &self,
         store: &mut Store<Host>,

@@ -52,6 +52,18 @@ impl Shell {
         self.command(arguments).output().unwrap()
     }
 
+    /// Runs a command within another one, whose script ends with `"$0" "$@"` and does something first.
+    pub(crate) fn within(&self, outer: &[&str], command: &Command) -> Output {
+        let (program, arguments) = outer.split_first().unwrap();
+        Command::new(program)
+            .args(arguments)
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env("LOCAL_TOKEN", self.workspace.token())
+            .output()
+            .unwrap()
+    }
+
     /// The JSON of a command that succeeds.
     pub(crate) fn json(&self, arguments: &[&str]) -> Json {
         let output = self.run(arguments);

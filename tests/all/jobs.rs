@@ -1,6 +1,6 @@
 //! Jobs: actions in the background, found again, gone on with, cancelled, and what is left when there is no room for them.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use local_workspace::{Effect, Options, RUNNING_WAREHOUSE};
@@ -183,13 +183,7 @@ fn under(shell: &Shell, blocks: u32, arguments: &[&str]) -> (Option<i32>, String
     let command = shell.command(arguments);
     // A write beyond the limit is then an error, like one to a full disk, and not a signal.
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env("LOCAL_TOKEN", shell.workspace.token())
-        .output()
-        .unwrap();
+    let output = shell.within(&["sh", "-c", &script], &command);
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 

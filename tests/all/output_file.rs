@@ -162,7 +162,7 @@ fn a_file_that_may_not_grow_is_not_saved() {
     // Compiled code is kept in files too, so these are made first; what runs it needs some megabytes.
     assert!(rig.run(1, &rig.path("warm.json"), &[]).status.success());
     let command = rig.command(250_000, &path, &[]);
-    let output = limited(&command, "ulimit -f 16384; exec \"$0\" \"$@\"", &rig);
+    let output = rig.shell.within(&["sh", "-c", "ulimit -f 16384; exec \"$0\" \"$@\""], &command);
     let said = error(20, &output);
     assert!(
         said.contains(&format!("{} is larger than files may be here", path.display())),
@@ -189,27 +189,12 @@ fn a_full_disk_does_not_keep_half_a_file() {
     let path = disk.join("rows.json");
     let script = format!("{mount} && \"$0\" \"$@\"; code=$?; ls -A {}; exit $code", disk.display());
     let command = rig.command(5000, &path, &[]);
-    let output = unshared(&command, &script, &rig);
+    let output = rig.shell.within(&["unshare", "-rm", "sh", "-c", &script], &command);
     let said = error(20, &output);
     let message = format!("no space left on {}; the result was not saved", path.display());
     assert!(said.contains(&message), "{said}");
     assert!(said.contains("may be fetched again") && said.contains("statement_id"), "{said}");
     assert_eq!(text(&output.stdout), "");
-}
-
-/// Runs a command under a shell that does something first.
-fn limited(command: &Command, script: &str, rig: &Rig) -> Output {
-    within(Command::new("sh").args(["-c", script]), command, rig)
-}
-
-fn unshared(command: &Command, script: &str, rig: &Rig) -> Output {
-    within(Command::new("unshare").args(["-rm", "sh", "-c", script]), command, rig)
-}
-
-fn within(outer: &mut Command, command: &Command, rig: &Rig) -> Output {
-    let token = rig.shell.workspace.token();
-    outer.arg(command.get_program()).args(command.get_args());
-    outer.env("LOCAL_TOKEN", token).output().unwrap()
 }
 
 /// I5: whatever ends the program, it leaves no half file; only SIGKILL leaves the part that was hidden.

@@ -152,13 +152,7 @@ fn under(shell: &Shell, limits: &str) -> (Option<i32>, String, String) {
     let set = format!("clusterId={RUNNING_CLUSTER}");
     let command = shell.command(&["run", "getCluster", "-c", "local", "--set", &set]);
     let script = format!("{limits}; exec \"$0\" \"$@\"");
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env("LOCAL_TOKEN", shell.workspace.token())
-        .output()
-        .unwrap();
+    let output = shell.within(&["sh", "-c", &script], &command);
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 

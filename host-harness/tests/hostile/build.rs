@@ -15,9 +15,44 @@ const CONTRACT: &str = "../../../wit/connector.wit";
 /// Versions of the contract that guests can be built against.
 const VERSIONS: [&str; 5] = ["0.1.0", "0.1.7", "0.2.0", "1.0.0", "2.0.0"];
 
-const RANDOM: &str = "package wasi:random@0.2.0 {
-    interface random { get-random-bytes: func(len: u64) -> list<u8>; }
-}";
+const I32: u8 = 0x7f;
+const I64: u8 = 0x7e;
+
+/// A function that a guest can import: its interface, its name, and what a module passes and gets.
+type Import = (&'static str, &'static str, &'static [u8], &'static [u8]);
+
+/// What guests can import beside nothing: a name for it, the interfaces in WIT, and the functions.
+const IMPORTS: [(&str, &str, &[Import]); 2] = [
+    (
+        "random",
+        "package wasi:random@0.2.0 {
+            interface random { get-random-bytes: func(len: u64) -> list<u8>; }
+        }",
+        &[("wasi:random/random@0.2.0", "get-random-bytes", &[I64, I32], &[])],
+    ),
+    (
+        "streams",
+        "package wasi:io@0.2.0 {
+            interface error { resource error; }
+            interface streams {
+                use error.{error};
+                variant stream-error { last-operation-failed(error), closed }
+                resource output-stream { check-write: func() -> result<u64, stream-error>; }
+            }
+        }
+        package wasi:cli@0.2.0 {
+            interface stderr {
+                use wasi:io/streams@0.2.0.{output-stream};
+                get-stderr: func() -> output-stream;
+            }
+        }",
+        &[
+            ("wasi:cli/stderr@0.2.0", "get-stderr", &[], &[I32]),
+            ("wasi:io/streams@0.2.0", "[method]output-stream.check-write", &[I32, I32], &[]),
+            ("wasi:io/streams@0.2.0", "[resource-drop]output-stream", &[I32], &[]),
+        ],
+    ),
+];
 
 fn main() {
     println!("cargo::rerun-if-changed={CONTRACT}");
@@ -25,14 +60,18 @@ fn main() {
     let contract = std::fs::read_to_string(CONTRACT).unwrap();
     for version in VERSIONS {
         let contract = contract.replace("connector@0.1.0", &format!("connector@{version}"));
-        write(version, &contract, version, false);
+        write(version, &contract, version, &[]);
     }
-    let world = "world connector {";
-    let importing = contract.replace(world, &format!("{world} import wasi:random/random@0.2.0;"));
-    write("random", &format!("{importing}\n{RANDOM}"), "0.1.0", true);
+    for (name, interfaces, imports) in IMPORTS {
+        let names: std::collections::BTreeSet<_> = imports.iter().map(|import| import.0).collect();
+        let names: String = names.iter().map(|name| format!(" import {name};")).collect();
+        let world = "world connector {";
+        let importing = contract.replace(world, &format!("{world}{names}"));
+        write(name, &format!("{importing}\n{interfaces}"), "0.1.0", imports);
+    }
 }
 
-fn write(name: &str, contract: &str, version: &str, imports: bool) {
+fn write(name: &str, contract: &str, version: &str, imports: &[Import]) {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("connector.wit", contract).unwrap();
     let world = resolve.select_world(&[package], Some("connector")).unwrap();
@@ -46,20 +85,21 @@ fn write(name: &str, contract: &str, version: &str, imports: bool) {
 
 /// A core module with the contract's exports, none of which does anything. Written by hand, for want of a crate that does
 /// not change how others are built.
-fn idle(version: &str, imports: bool) -> Vec<u8> {
-    const I32: u8 = 0x7f;
-    const I64: u8 = 0x7e;
+fn idle(version: &str, imports: &[Import]) -> Vec<u8> {
     let names = functions::FUNCTIONS
         .map(|(function, params, _)| (functions::export_name(function, version), params));
     let all: Vec<(String, usize)> =
         names.into_iter().chain([("cabi_realloc".to_owned(), 4)]).collect();
-    let type_of =
-        |params: usize| [vec![0x60, byte(params)], vec![I32; params], vec![1, I32]].concat();
-    let mut types: Vec<Vec<u8>> = all.iter().map(|(_, params)| type_of(*params)).collect();
-    types.push(vec![0x60, 2, I64, I32, 0]);
-    let import =
-        [text("wasi:random/random@0.2.0"), text("get-random-bytes"), vec![0, byte(all.len())]];
-    let imported: &[Vec<u8>] = if imports { &[import.concat()] } else { &[] };
+    let type_of = |params: &[u8], results: &[u8]| {
+        [&[0x60, byte(params.len())], params, &[byte(results.len())], results].concat()
+    };
+    let own = all.iter().map(|(_, params)| type_of(&vec![I32; *params], &[I32]));
+    let types = own.chain(imports.iter().map(|(_, _, params, results)| type_of(params, results)));
+    let types: Vec<_> = types.collect();
+    let imported = imports.iter().enumerate().map(|(n, (interface, name, ..))| {
+        [text(interface), text(name), vec![0, byte(all.len() + n)]].concat()
+    });
+    let imported: Vec<_> = imported.collect();
     let functions: Vec<Vec<u8>> = (0..all.len()).map(|n| vec![byte(n)]).collect();
     let exports = all
         .iter()
@@ -70,7 +110,7 @@ fn idle(version: &str, imports: bool) -> Vec<u8> {
     [
         b"\0asm\x01\0\0\0".to_vec(),
         section(1, &types),
-        section(2, imported),
+        section(2, &imported),
         section(3, &functions),
         section(5, &[vec![0, 1]]),
         section(7, &exports),

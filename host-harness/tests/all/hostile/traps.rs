@@ -171,3 +171,36 @@ async fn arguments_are_not_written_out_of_bounds() {
         }
     }
 }
+
+/// E8: a handle that was never given, or that is gone, is not one of anybody else's.
+#[tokio::test]
+async fn handles_that_are_none_crash_the_guest() {
+    let answered = "(i32.const $OUTPUT)";
+    for (what, body, traps) in [
+        ("dropped once", "(call $drop (call $stderr))", false),
+        ("used", "(call $check-write (call $stderr) (i32.const 64))", false),
+        ("dropped twice", "(call $drop (call $stderr)) (call $drop (i32.const 1))", true),
+        (
+            "used after its drop",
+            "(call $drop (call $stderr)) (call $check-write (i32.const 1) (i32.const 64))",
+            true,
+        ),
+        ("never given", "(call $drop (i32.const 77))", true),
+        ("nothing", "(call $check-write (i32.const 0) (i32.const 64))", true),
+        ("beyond all", "(call $check-write (i32.const -1) (i32.const 64))", true),
+    ] {
+        let body = format!("{body} {answered}");
+        let harness =
+            Guest::new().holding_streams().with("actions#start", &body).load_with(quick()).unwrap();
+        for _ in 0..2 {
+            match run(&harness).await {
+                Ok(_) => assert!(!traps, "{what}"),
+                Err(error) => {
+                    assert!(traps, "{what}: {error}");
+                    assert_eq!(error.kind, ErrorKind::GuestTrap, "{what}: {error}");
+                    assert!(error.message.contains("unknown handle index"), "{what}: {error}");
+                }
+            }
+        }
+    }
+}

@@ -10,9 +10,20 @@ mod functions;
 
 use functions::{FUNCTIONS, export_name};
 
-/// What a module imports that asks for random bytes.
-const RANDOM_IMPORT: &str =
-    r#"(import "wasi:random/random@0.2.0" "get-random-bytes" (func $random (param i64 i32)))"#;
+/// What modules import, by the component around them.
+const IMPORTS: [(&str, &str); 2] = [
+    (
+        "random",
+        r#"(import "wasi:random/random@0.2.0" "get-random-bytes" (func $random (param i64 i32)))"#,
+    ),
+    (
+        "streams",
+        r#"(import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
+           (import "wasi:io/streams@0.2.0" "[method]output-stream.check-write"
+               (func $check-write (param i32 i32)))
+           (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop (param i32)))"#,
+    ),
+];
 
 macro_rules! wrappers {
     ($($name:literal),*) => {
@@ -22,7 +33,7 @@ macro_rules! wrappers {
 
 /// Components around a module that does nothing, by the version of their contract.
 const WRAPPERS: &[(&str, &[u8])] =
-    &wrappers!["0.1.0", "0.1.7", "0.2.0", "1.0.0", "2.0.0", "random"];
+    &wrappers!["0.1.0", "0.1.7", "0.2.0", "1.0.0", "2.0.0", "random", "streams"];
 
 /// Where the static data of a guest begins, and where its heap does.
 const DATA: usize = 4096;
@@ -144,6 +155,13 @@ impl Guest {
         self
     }
 
+    /// Imports `$stderr`, which gives the handle of a stream, `$check-write`, which takes one and a place for its answer, and
+    /// `$drop`.
+    pub fn holding_streams(mut self) -> Self {
+        self.wrapper = "streams";
+        self
+    }
+
     /// Builds it against another version of the contract.
     pub fn of_version(mut self, version: &'static str) -> Self {
         self.version = version;
@@ -197,7 +215,7 @@ impl Guest {
             {functions}
             {items}
             (data (i32.const {DATA}) "{data}"))"#,
-            imports = if self.wrapper == "random" { RANDOM_IMPORT } else { "" },
+            imports = IMPORTS.iter().find(|(name, _)| *name == self.wrapper).map_or("", |it| it.1),
             memory = self.memory,
             realloc = self.realloc,
             items = self.items,

@@ -1,4 +1,6 @@
-//! An action from its first step to its last: the steps, the waits between them, deadlines and cancellation.
+//! An action from its first step to its last: the steps, the waits between them, deadlines. How it is stopped is below.
+
+mod stopping;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +20,13 @@ use crate::emitted::{Emitted, no_text};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::{FOREVER, Flight};
 use crate::instance::{Factory, Instance};
-use crate::journal::{Chronicle, Stopped};
+use crate::journal::Chronicle;
 use crate::log::Log;
 use crate::scrub::clip;
 use crate::turns::{Crowd, Purpose, Turn};
 
 /// The shortest wait between two looks, whatever a connector says. A step that brought part of the result is no look.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
-
-/// The first pause between two looks at remote work that was asked to stop.
-const STOP_PAUSE: Duration = Duration::from_millis(50);
 
 /// An action that is being performed.
 pub(crate) struct Performance<'a> {
@@ -419,72 +418,6 @@ impl<'a> Performance<'a> {
     /// The time left until the deadline.
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(self.flight.clock.now())
-    }
-
-    /// What an action ends with that was interrupted, after its remote work was stopped or left alone.
-    async fn stopped(&mut self, why: Stop) -> Error {
-        let leaves = why == Stop::Late && self.on_deadline == OnDeadline::Leave;
-        let sent = if self.is_adrift { Delivery::Unknown } else { self.flight.delivery() };
-        let (kind, what) = match why {
-            Stop::Cancelled => (ErrorKind::Cancelled, "cancelled".to_owned()),
-            Stop::Late => {
-                let time = (self.deadline - self.began).as_secs_f32();
-                (ErrorKind::Timeout, format!("the action did not end within {time} s"))
-            }
-        };
-        let (then, delivery) = match (&self.state, sent) {
-            (Some(_), _) if leaves => {
-                ("; what it started still runs".to_owned(), Delivery::Applied)
-            }
-            (Some(_), _) => {
-                self.flight = Arc::new(self.flight.that_stops(&self.factory.limits));
-                (self.cancel().await, Delivery::Applied)
-            }
-            (None, delivery) if why == Stop::Late => (String::new(), delivery),
-            (None, Delivery::NotSent) => (" before anything was sent".to_owned(), sent),
-            (None, delivery) => {
-                let then = " in the middle of a request, which may be carried out all the same";
-                (then.to_owned(), delivery)
-            }
-        };
-        let message = clip(&format!("{what}{then}"), 300).to_owned();
-        Error::new(kind, message).delivered(delivery).with_handle(self.handle.as_ref())
-    }
-
-    fn note(&self, how: Stopped) {
-        if let Some(chronicle) = &self.chronicle {
-            chronicle.stopped(how);
-        }
-    }
-
-    /// Asks for the remote work to stop, and says how that went.
-    async fn cancel(&self) -> String {
-        let Some(state) = &self.state else { return String::new() };
-        let (clock, until) = (&self.flight.clock, self.flight.deadline);
-        let mut pause = STOP_PAUSE;
-        loop {
-            let step = Box::pin(self.step(Entry::Cancel(state), None));
-            match clock.before(until, step).await {
-                Some(Ok(_)) => {
-                    self.note(Stopped::Confirmed);
-                    return "; the remote work was stopped".to_owned();
-                }
-                // It is about to stop, or the request got lost.
-                Some(Err(error)) if error.retryable && clock.now() < until => {
-                    clock.sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(1));
-                }
-                Some(Err(error)) if error.kind == ErrorKind::Conflict => {
-                    self.note(Stopped::TooLate);
-                    return format!(", but it was too late to stop the remote work: {error}");
-                }
-                Some(Err(error)) => return format!(", but the remote work may go on: {error}"),
-                None => {
-                    let why = "asking it to stop took too long";
-                    return format!(", but the remote work may go on: {why}");
-                }
-            }
-        }
     }
 }
 

@@ -34,11 +34,16 @@ impl Shell {
 
     /// Starts a statement, and kills its process when it knows what it started. Gives its id.
     fn interrupted(&self, statement: &str) -> String {
+        self.interrupted_with(statement, &[])
+    }
+
+    fn interrupted_with(&self, statement: &str, more: &[&str]) -> String {
         let before = self.json(&["jobs", "--json"]);
         let before = before.as_array().unwrap();
         let is_new = |job: &&Json| !before.iter().any(|old| old["id"] == job["id"]);
         let mut child = self
             .command(&["run", "runSql", "-c", "local", "-i", &sql(statement)])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -135,6 +140,28 @@ fn what_a_crash_left_is_mentioned_and_taken_up() {
     assert_eq!(shell.workspace.effects(Effect::Statement), 2);
     let output = shell.run(&["run", "runSql", "-c", "local", "-i", &sql("SELECT 1")]);
     assert!(!text(&output.stderr).contains("interrupted"), "{}", text(&output.stderr));
+}
+
+/// A result that was on its way into a file goes into one from its first row on, whatever the crash left of it.
+#[test]
+fn what_a_crash_left_goes_into_a_file() {
+    let shell = slow(Duration::from_millis(400));
+    let file = shell.folder.path().join("rows.csv");
+    let file = file.to_str().unwrap();
+    let id = shell.interrupted_with("SELECT id FROM range(30000)", &["-O", file]);
+    assert!(shell.fails(3, &["resume", "-O", file]).contains("name the job"));
+    // A result that streams is not kept, so that it is fetched each time.
+    let resume = ["resume", &id, "-O", file, "--overwrite"];
+    for _ in 0..2 {
+        let said = shell.run(&resume);
+        assert!(said.status.success(), "{}", text(&said.stderr));
+        let rows = std::fs::read_to_string(file).unwrap();
+        let mut rows = rows.lines();
+        assert_eq!(rows.next(), Some("id"));
+        assert!(rows.map(|row| row.parse::<u32>().unwrap()).eq(0..30_000));
+    }
+    assert!(shell.fails(20, &["resume", &id, "-O", file]).contains("exists; --overwrite"));
+    assert_eq!(shell.workspace.effects(Effect::Statement), 1);
 }
 
 /// What runs in the background or was left by a crash is cancelled, and only what the workspace confirmed counts.

@@ -52,18 +52,8 @@ impl Harness {
     ) -> Result<Streamed, Error> {
         let emitted = Emitted::to(&mut *sink);
         let watched = Watched { observer, cancelled, emitted };
-        let Performed { output, handed } = self.invoke_watched(connection, call, watched).await?;
-        let Output { value, content_type, truncated, summary } = output;
-        let bytes = match handed {
-            Some((bytes, _)) => bytes,
-            None => {
-                let part = Bytes::from(value.into_bytes());
-                let bytes = part.len() as u64;
-                sink.take(part).await.map_err(|error| error.delivered(Delivery::Applied))?;
-                bytes
-            }
-        };
-        Ok(Streamed { bytes, content_type, truncated, summary })
+        let performed = self.invoke_watched(connection, call, watched).await?;
+        streamed(performed, sink).await
     }
 
     async fn invoke_watched(
@@ -119,6 +109,23 @@ impl Harness {
         let emitted = Emitted::Kept(Vec::new());
         let watched = Watched { observer, cancelled, emitted };
         Ok(self.go_on(connection, &record, deadline, watched).await?.output)
+    }
+
+    /// The same with a result that goes into a sink, from its first part on; see [`invoke_into`](Self::invoke_into).
+    pub async fn resume_into(
+        &self,
+        connection: &Connection,
+        id: &str,
+        deadline: (Option<Duration>, OnDeadline),
+        observer: &dyn Observer,
+        cancelled: CancellationToken,
+        sink: &mut dyn Sink,
+    ) -> Result<Streamed, Error> {
+        let record = self.place()?.open().await?.find(id).await?;
+        let emitted = Emitted::to(&mut *sink);
+        let watched = Watched { observer, cancelled, emitted };
+        let performed = self.go_on(connection, &record, deadline, watched).await?;
+        streamed(performed, sink).await
     }
 
     /// The journal, where the settings name a folder for it.
@@ -263,6 +270,22 @@ impl Harness {
             Err(Error::new(ErrorKind::Internal, "the task of the action was ended from outside"))
         })
     }
+}
+
+/// What went into a sink, once a result that came whole is in it too.
+async fn streamed(performed: Performed, sink: &mut dyn Sink) -> Result<Streamed, Error> {
+    let Performed { output, handed } = performed;
+    let Output { value, content_type, truncated, summary } = output;
+    let bytes = match handed {
+        Some((bytes, _)) => bytes,
+        None => {
+            let part = Bytes::from(value.into_bytes());
+            let bytes = part.len() as u64;
+            sink.take(part).await.map_err(|error| error.delivered(Delivery::Applied))?;
+            bytes
+        }
+    };
+    Ok(Streamed { bytes, content_type, truncated, summary })
 }
 
 fn new_id() -> String {

@@ -109,12 +109,8 @@ pub(crate) enum Command {
     Cancel {
         /// Id of the job, or how it begins
         id: String,
-        /// The connection; else the one that it was begun with
-        #[arg(short, long, value_name = "NAME")]
-        connection: Option<String>,
-        /// Accept http:// for this very machine
-        #[arg(long)]
-        allow_http_loopback: bool,
+        #[command(flatten)]
+        connection: JobConnection,
     },
     /// Print what a job logged
     #[command(after_help = "Examples:
@@ -196,6 +192,8 @@ const RUN_EXAMPLES: &str = "Examples:
   echo '{\"method\": \"GET\", \"url\": \"/2.0/clusters/list\"}' | harness run rawRequest -i -
 
 The result goes to standard output or into the file, progress and logs to standard error.
+The file's ending (.csv, .ndjson, .jsonl) chooses the form of rows, where the action has forms to choose from and the
+input chooses none.
 
 What changes something is written down before it is sent: `harness resume` goes on with it after a crash.
 With --detach it runs in the background; `harness jobs` lists it, `harness resume ID` waits for its result.";
@@ -211,6 +209,7 @@ submitting and running are what a process has in hand, interrupted is what a pro
 const RESUME_EXAMPLES: &str = "Examples:
   harness resume                               All that was interrupted
   harness resume 3f2a --output json            One, and its result
+  harness resume 3f2a -O rows.csv              The same into a file, of any size
 
 What may have been sent is never sent again: it is looked for, or the outcome is unknown (exit code 14).";
 
@@ -230,6 +229,28 @@ pub(crate) struct ConnectionArgs {
     pub(crate) allow_http_loopback: bool,
 }
 
+/// The connection for what a process left.
+#[derive(Debug, Args)]
+pub(crate) struct JobConnection {
+    /// The connection; else the one that it was begun with
+    #[arg(short, long, value_name = "NAME")]
+    connection: Option<String>,
+    /// Accept http:// for this very machine
+    #[arg(long)]
+    pub(crate) allow_http_loopback: bool,
+}
+
+impl JobConnection {
+    pub(crate) fn name<'a>(&'a self, begun_with: &'a str) -> &'a str {
+        self.connection.as_deref().unwrap_or(begun_with)
+    }
+
+    pub(crate) fn of(&self, begun_with: &str) -> ConnectionArgs {
+        let connection = Some(self.name(begun_with).to_owned());
+        ConnectionArgs { connection, allow_http_loopback: self.allow_http_loopback }
+    }
+}
+
 /// What an action is given.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
@@ -241,19 +262,21 @@ pub(crate) struct InputArgs {
     pub(crate) set: Vec<Assignment>,
 }
 
+/// How a result is printed.
 #[derive(Debug, Args)]
-pub(crate) struct Run {
-    /// Key of the action
-    pub(crate) action: String,
-    #[command(flatten)]
-    pub(crate) input: InputArgs,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
+pub(crate) struct Printing {
     /// How to print the result; else a table on a terminal, and the result as it is elsewhere
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
-    /// Write the result into this file, as it comes; it is there when it is whole. Its ending (.csv, .ndjson, .jsonl) chooses
-    /// the form of rows, where the action has forms to choose from and the input chooses none
+    /// Columns of the table, in this order
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+}
+
+/// The file that a result goes into.
+#[derive(Debug, Args)]
+pub(crate) struct Filing {
+    /// Write the result into this file, as it comes; it is there when it is whole
     #[arg(
         short = 'O',
         long,
@@ -265,15 +288,33 @@ pub(crate) struct Run {
     /// Replace the file when it exists
     #[arg(long, requires = "output_file")]
     pub(crate) overwrite: bool,
-    /// Columns of the table, in this order
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub(crate) columns: Vec<String>,
-    /// The longest that the action may take: 90, 90s, 5m, 1h 30m
+}
+
+/// How long an action may take.
+#[derive(Debug, Args)]
+pub(crate) struct Timing {
+    /// The longest that the action may take from now on: 90, 90s, 5m, 1h 30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// What becomes of the remote work when that time is over
     #[arg(long, value_name = "WHAT", default_value = "leave")]
     pub(crate) on_timeout: OnTimeout,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Key of the action
+    pub(crate) action: String,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+    #[command(flatten)]
+    pub(crate) filing: Filing,
+    #[command(flatten)]
+    pub(crate) timing: Timing,
     /// Start it in the background and print its id
     #[arg(long, conflicts_with = "output_file")]
     pub(crate) detach: bool,
@@ -323,24 +364,14 @@ pub(crate) struct Jobs {
 pub(crate) struct Resume {
     /// Id of the job, or how it begins; else all that was interrupted
     pub(crate) id: Option<String>,
-    /// The connection; else the one that it was begun with
-    #[arg(short, long, value_name = "NAME")]
-    pub(crate) connection: Option<String>,
-    /// Accept http:// for this very machine
-    #[arg(long)]
-    pub(crate) allow_http_loopback: bool,
-    /// How to print the result; else a table on a terminal, and the result as it is elsewhere
-    #[arg(short, long, value_name = "FORMAT")]
-    pub(crate) output: Option<Format>,
-    /// Columns of the table, in this order
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub(crate) columns: Vec<String>,
-    /// The longest that the action may take from now on: 90, 90s, 5m, 1h 30m
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) timeout: Option<Duration>,
-    /// What becomes of the remote work when that time is over
-    #[arg(long, value_name = "WHAT", default_value = "leave")]
-    pub(crate) on_timeout: OnTimeout,
+    #[command(flatten)]
+    pub(crate) connection: JobConnection,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+    #[command(flatten)]
+    pub(crate) filing: Filing,
+    #[command(flatten)]
+    pub(crate) timing: Timing,
     /// Run in the background: nobody reads what is printed
     #[arg(long, hide = true, requires = "id")]
     pub(crate) worker: bool,

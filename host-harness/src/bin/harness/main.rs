@@ -49,15 +49,18 @@ fn leave_no_core() {
 /// One thread, since a command makes one call at a time and threads would only cost its start; a few where a result streams
 /// into a file, so that it is received while the connector reads what came before.
 fn perform(line: &CommandLine, terminal: &Terminal) -> Result<()> {
-    let mut runtime = match &line.command {
-        Command::Run(run) if run.output_file.is_some() => {
-            let mut runtime = tokio::runtime::Builder::new_multi_thread();
-            runtime.worker_threads(2);
-            runtime
-        }
-        _ => tokio::runtime::Builder::new_current_thread(),
+    let streams = match &line.command {
+        Command::Run(run) => run.filing.output_file.is_some(),
+        Command::Resume(resume) => resume.filing.output_file.is_some(),
+        _ => false,
+    };
+    let mut runtime = if streams {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
     };
     let runtime = runtime
+        .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::file("the runtime cannot start", &error))?;

@@ -6,7 +6,7 @@ use host_harness::journal::{Journal, Record, Status};
 use host_harness::{CancellationToken, ErrorKind};
 
 use super::jobs;
-use crate::args::{ConnectionArgs, Global};
+use crate::args::{Global, JobConnection};
 use crate::failure::{Failure, Result};
 use crate::output::line;
 use crate::progress::Progress;
@@ -19,7 +19,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 pub(super) async fn perform(
     id: &str,
-    mut connection: ConnectionArgs,
+    connection: &JobConnection,
     global: &Global,
     terminal: &Terminal,
 ) -> Result<()> {
@@ -32,8 +32,7 @@ pub(super) async fn perform(
         journal.request_cancel(&record.id).await?;
         return told(&stopped(&journal, &record.id).await?);
     }
-    connection.connection.get_or_insert(record.connection);
-    let session = Session::open(global, &connection, terminal).await?;
+    let session = Session::open(global, &connection.of(&record.connection), terminal).await?;
     let progress = Progress::new(terminal);
     let cancelled = CancellationToken::new();
     cancelled.cancel();

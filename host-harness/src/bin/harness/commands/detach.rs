@@ -33,16 +33,16 @@ pub(super) async fn perform(
         if args.connection.allow_http_loopback {
             worker.arg("--allow-http-loopback");
         }
-        if let Some(time) = args.timeout {
+        if let Some(time) = args.timing.timeout {
             worker.arg("--timeout").arg(format!("{}ms", time.as_millis()));
-            if matches!(args.on_timeout, OnTimeout::Cancel) {
+            if matches!(args.timing.on_timeout, OnTimeout::Cancel) {
                 worker.args(["--on-timeout", "cancel"]);
             }
         }
         start(worker, &id)?;
     }
     let record = learned(journal, &id).await?;
-    if args.output == Some(Format::Json) {
+    if args.printing.output == Some(Format::Json) {
         return print_json(&jobs::object(&record), terminal);
     }
     terminal.note(format_args!("{}; its result: harness resume {id}", jobs::state(&record)));

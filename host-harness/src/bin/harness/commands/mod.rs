@@ -9,6 +9,7 @@ mod connections;
 mod demo;
 mod describe;
 mod detach;
+mod filing;
 mod jobs;
 mod logs;
 mod resume;
@@ -17,7 +18,7 @@ mod schemas;
 mod test_connection;
 mod workspace;
 
-use crate::args::{Command, CommandLine, ConnectionArgs};
+use crate::args::{Command, CommandLine};
 use crate::failure::Result;
 use crate::output::Format;
 use crate::terminal::Terminal;
@@ -33,11 +34,7 @@ pub(crate) async fn perform(line: &CommandLine, terminal: &Terminal) -> Result<(
         Command::Run(args) => run::perform(args, global, terminal).await,
         Command::Jobs(args) => jobs::perform(args, global, terminal).await,
         Command::Resume(args) => resume::perform(args, global, terminal).await,
-        Command::Cancel { id, connection, allow_http_loopback } => {
-            let connection = ConnectionArgs {
-                connection: connection.clone(),
-                allow_http_loopback: *allow_http_loopback,
-            };
+        Command::Cancel { id, connection } => {
             cancel::perform(id, connection, global, terminal).await
         }
         Command::Logs { id, follow } => logs::perform(id, *follow, global).await,
@@ -57,8 +54,8 @@ impl Command {
     /// Whether a program reads the output, so that an error is an object too.
     pub(crate) fn is_for_programs(&self) -> bool {
         match self {
-            Self::Run(run) => run.output == Some(Format::Json),
-            Self::Resume(resume) => resume.output == Some(Format::Json),
+            Self::Run(run) => run.printing.output == Some(Format::Json),
+            Self::Resume(resume) => resume.printing.output == Some(Format::Json),
             Self::Jobs(jobs) => jobs.json,
             Self::Choices(choices) => choices.output == Some(Format::Json),
             Self::Actions { json } | Self::Describe { json, .. } | Self::Connections { json } => {

@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use host_harness::journal::{Journal, Record};
-use host_harness::{CancellationToken, Output};
+use host_harness::{CancellationToken, ErrorKind, Output};
 
+use super::filing::Filed;
 use super::{attach, detach};
-use crate::args::{ConnectionArgs, Global, Resume};
-use crate::failure::Result;
+use crate::args::{Global, Resume};
+use crate::failure::{Failure, Result};
 use crate::interrupt::cancellable;
 use crate::output::{Style, line, print};
 use crate::progress::Progress;
+use crate::result_file::ResultFile;
 use crate::session::{self, Session};
 use crate::terminal::Terminal;
 
@@ -24,10 +26,10 @@ pub(super) async fn perform(args: &Resume, global: &Global, terminal: &Terminal)
     }
     let journal = session::journal(global).await?;
     match &args.id {
-        Some(id) => {
-            let record = journal.find(id).await?;
-            let output = one(&record, args, &journal, global, terminal).await?;
-            print(&output, Style { format: args.output, columns: &args.columns }, terminal)
+        Some(id) => one(&journal.find(id).await?, args, &journal, global, terminal).await,
+        None if args.filing.output_file.is_some() => {
+            let message = "a file takes one result; name the job: harness resume ID -O FILE";
+            Err(Failure::new(ErrorKind::InvalidInput, message))
         }
         None => all(args, &journal, global, terminal).await,
     }
@@ -39,28 +41,42 @@ async fn one(
     journal: &Journal,
     global: &Global,
     terminal: &Terminal,
-) -> Result<Output> {
-    if record.status.is_open() && record.is_attended {
-        return attach::wait(journal, &record.id, terminal).await;
+) -> Result<()> {
+    let file = Filed::create(&args.filing)?;
+    if let Some(output) = there(record, journal, terminal).await? {
+        return match file {
+            Some(file) => file.keep(output, terminal).await,
+            None => print(&output, Style::of(&args.printing), terminal),
+        };
     }
-    if record.has_result()
-        && let Some(outcome) = journal.outcome(record).await?
-    {
-        return Ok(outcome?);
+    let session = Session::open(global, &args.connection.of(&record.connection), terminal).await?;
+    let (harness, connection) = (&session.harness, &session.connection);
+    let deadline = (args.timing.timeout, args.timing.on_timeout.into());
+    if let Some(file) = file {
+        let stream = async |progress: &Progress, cancelled, sink: &mut ResultFile| {
+            harness.resume_into(connection, &record.id, deadline, progress, cancelled, sink).await
+        };
+        let written = file.fill(harness, stream, terminal).await;
+        return written.map_err(|failure| session.explain(failure));
     }
-    let connection = ConnectionArgs {
-        connection: Some(args.connection.clone().unwrap_or_else(|| record.connection.clone())),
-        allow_http_loopback: args.allow_http_loopback,
-    };
-    let session = Session::open(global, &connection, terminal).await?;
     let progress = Progress::new(terminal);
     let cancelled = CancellationToken::new();
-    let (harness, connection) = (&session.harness, &session.connection);
-    let deadline = (args.timeout, args.on_timeout.into());
     let resumed = harness.resume(connection, &record.id, deadline, &progress, cancelled.clone());
     let result = cancellable(resumed, &cancelled, &progress, harness).await;
     progress.finish();
-    result.map_err(|error| session.explain(error.into()))
+    let output = result.map_err(|error| session.explain(error.into()))?;
+    print(&output, Style::of(&args.printing), terminal)
+}
+
+/// The result that there is, or will be without this process.
+async fn there(record: &Record, journal: &Journal, terminal: &Terminal) -> Result<Option<Output>> {
+    if record.status.is_open() && record.is_attended {
+        return attach::wait(journal, &record.id, terminal).await.map(Some);
+    }
+    if !record.has_result() {
+        return Ok(None);
+    }
+    Ok(journal.outcome(record).await?.transpose()?)
 }
 
 /// Each in a process of its own, so that none waits for another.
@@ -73,8 +89,8 @@ async fn all(args: &Resume, journal: &Journal, global: &Global, terminal: &Termi
     }
     for record in &records {
         let mut worker = detach::worker(global)?;
-        worker.args(["--connection", args.connection.as_ref().unwrap_or(&record.connection)]);
-        if args.allow_http_loopback {
+        worker.args(["--connection", args.connection.name(&record.connection)]);
+        if args.connection.allow_http_loopback {
             worker.arg("--allow-http-loopback");
         }
         detach::start(worker, &record.id)?;

@@ -10,6 +10,7 @@ use std::io::Write;
 use clap::ValueEnum;
 use host_harness::{Output, Value};
 
+use crate::args::Printing;
 use crate::failure::Result;
 use crate::terminal::{Terminal, harmless};
 use grid::Grid;
@@ -33,6 +34,12 @@ pub(crate) struct Style<'a> {
     pub(crate) format: Option<Format>,
     /// The columns of a table that were asked for; none means all that fit.
     pub(crate) columns: &'a [String],
+}
+
+impl<'a> Style<'a> {
+    pub(crate) fn of(args: &'a Printing) -> Self {
+        Self { format: args.output, columns: &args.columns }
+    }
 }
 
 /// Prints the result of an action.

@@ -1,7 +1,7 @@
 //! What one instance may use up: memory, tables and computing time.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -225,7 +225,11 @@ impl fmt::Display for HostPanic {
 
 impl std::error::Error for HostPanic {}
 
-impl<T, F: Future<Output = wasmtime::Result<T>> + Unpin> Future for Metered<'_, F> {
+impl<T, F> Future for Metered<'_, F>
+where
+    T: Send,
+    F: Future<Output = wasmtime::Result<T>> + Unpin + Send,
+{
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -236,13 +240,14 @@ impl<T, F: Future<Output = wasmtime::Result<T>> + Unpin> Future for Metered<'_, 
         let aside = self.meter.aside.swap(false, Relaxed);
         let mut begun = !aside;
         let guest = AssertUnwindSafe(|| {
-            let guest = Pin::new(&mut self.guest);
+            let mut guest = Pin::new(&mut self.guest);
             if !aside {
                 return guest.poll(cx);
             }
+            let waker = cx.waker();
             block_in_place(|| {
                 begun = true;
-                guest.poll(cx)
+                beneath(|| guest.as_mut().poll(&mut Context::from_waker(waker)))
             })
         });
         let poll = match catch_unwind(guest) {
@@ -259,4 +264,31 @@ impl<T, F: Future<Output = wasmtime::Result<T>> + Unpin> Future for Metered<'_, 
         self.meter.spent.fetch_add(self.meter.now().saturating_sub(began), Relaxed);
         poll
     }
+}
+
+/// How much nicer than others a thread is that computes aside (`nice(1)`): whoever becomes ready to run goes before it, and it
+/// has a tenth of a core where others want all of it.
+#[cfg(target_os = "linux")]
+const NICER: i32 = 10;
+
+/// Does work on a thread that gives way to all others, and waits for it. Where there can be no other thread, it is done here.
+fn beneath<T: Send>(mut work: impl FnMut() -> T + Send) -> T {
+    let runtime = Handle::current();
+    let aside = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("guest".to_owned());
+        let thread = thread.spawn_scoped(scope, || {
+            let _runtime = runtime.enter();
+            give_way();
+            work()
+        });
+        thread.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    aside.unwrap_or_else(|_| work())
+}
+
+/// Nothing that is wrong with the result is worth more than a little patience of others.
+fn give_way() {
+    // On Linux, this is about the thread alone; elsewhere it would slow down the process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICER);
 }

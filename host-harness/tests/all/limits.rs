@@ -59,6 +59,33 @@ fn a_loop_is_stopped_on_any_runtime() {
     assert_limit(&stayed, "computing time");
 }
 
+/// Whoever becomes ready to run goes before a guest that computes for long.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_gives_way_to_all_others() {
+    let spin = tokio::spawn(outcome("loop", |limits| limits.cpu = Duration::from_secs(60)));
+    // proc_pid_stat(5): the nice value is the seventeenth field after the name.
+    let nice_value = |line: &str| {
+        let (_, fields) = line.rsplit_once(") ")?;
+        fields.split(' ').nth(16)?.parse::<i32>().ok()
+    };
+    let usual = nice_value(&std::fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+    let gives_way = || {
+        std::fs::read_dir("/proc/self/task").unwrap().any(|thread| {
+            let line = thread.unwrap().path().join("stat");
+            let line = std::fs::read_to_string(line).unwrap_or_default();
+            line.contains("(guest)") && nice_value(&line).is_some_and(|value| value > usual)
+        })
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(60), async {
+        while !gives_way() {
+            tokio::task::yield_now().await;
+        }
+    });
+    seen.await.expect("it gives way");
+    spin.abort();
+}
+
 #[tokio::test]
 async fn a_memory_bomb_is_stopped() {
     let error = outcome("bomb", |limits| limits.memory_bytes = 32 << 20).await;

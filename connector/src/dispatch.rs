@@ -32,8 +32,8 @@ pub(crate) struct Input {
     pub(crate) debug: bool,
 }
 
-/// Reads the JSON text of an input: cleaned, and without the common inputs.
-pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
+/// Reads the JSON text of an input: cleaned, and without the common inputs. `known` is one that a step took before.
+pub(crate) fn input(entry: &Entry, json: &str, known: bool) -> Result<Input, Error> {
     let json = if json.trim().is_empty() { "{}" } else { json };
     let given: Value = serde_json::from_str(json)
         .map_err(|e| Error::input("", format!("the input is not JSON: {e}")))?;
@@ -42,19 +42,21 @@ pub(crate) fn input(entry: &Entry, json: &str) -> Result<Input, Error> {
         return Err(Error::input("", why));
     }
     match given {
-        Value::Object(fields) if fits(entry, &fields) => Ok(Input { fields, debug: false }),
+        Value::Object(fields) if fits(entry, &fields, known) => Ok(Input { fields, debug: false }),
         given => cleaned(entry, given),
     }
 }
 
 /// Whether fields are what cleaning would make of them, as most are: then their schema, which takes longer to read than all
 /// else that a short action does, has nothing to say. Text that is not empty stays text, no schema limits the length of one,
-/// and what its type reads is not missing, unknown or outside of a closed set.
-fn fits(entry: &Entry, fields: &Fields) -> bool {
+/// and what its type reads is not missing, unknown or outside of a closed set. The limits of numbers are the schema's alone,
+/// so that they need it until a step has taken them.
+fn fits(entry: &Entry, fields: &Fields, known: bool) -> bool {
     let is_plain = |value: &Value| match value {
         Value::String(text) => !text.is_empty(),
         Value::Bool(_) => true,
-        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+        Value::Number(_) => known,
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
     };
     fields.values().all(is_plain) && (entry.reads)(fields)
 }
@@ -159,7 +161,7 @@ mod tests {
             6 => text.prop_map(Value::from),
             2 => any::<bool>().prop_map(Value::from),
             1 => Just(Value::Null),
-            1 => (0_u32..3).prop_map(Value::from),
+            2 => "-?[0-9]{1,12}([.]0)?|[0-2]|1e2".prop_map(|number| serde_json::from_str(&number).unwrap_or_default()),
             1 => prop::collection::vec(Just(Value::from("x")), 0..2).prop_map(Value::from),
         ]
     }
@@ -184,9 +186,12 @@ mod tests {
                 }
             }
             fields.extend(unknown.map(|key| (key, Value::from("x"))));
-            if fits(entry, &fields) {
-                let cleaned = cleaned(entry, Value::Object(fields.clone()));
-                let cleaned = cleaned.map(|input| (input.fields, input.debug));
+            let cleaned = cleaned(entry, Value::Object(fields.clone()));
+            let cleaned = cleaned.map(|input| (input.fields, input.debug));
+            if fits(entry, &fields, true) && cleaned.is_ok() {
+                prop_assert_eq!(&cleaned, &Ok((fields.clone(), false)), "{}", entry.key);
+            }
+            if fits(entry, &fields, false) {
                 prop_assert_eq!(cleaned, Ok((fields, false)), "{}", entry.key);
             }
         }
@@ -211,7 +216,18 @@ mod tests {
             ("restartCluster", json!({ "clusterId": "c", "timeoutSeconds": 0 }), false),
         ] {
             let fields = input.as_object().unwrap();
-            assert_eq!(fits(entry(key).unwrap(), fields), expected, "{key} {input}");
+            assert_eq!(fits(entry(key).unwrap(), fields, false), expected, "{key} {input}");
+        }
+    }
+
+    #[test]
+    fn a_number_fits_once_a_step_has_taken_it() {
+        let entry = entry("restartCluster").unwrap();
+        for (seconds, expected) in [(json!(5), true), (json!(-5), false), (json!("5"), false)] {
+            let input = json!({ "clusterId": "c", "timeoutSeconds": seconds });
+            let fields = input.as_object().unwrap();
+            assert!(!fits(entry, fields, false), "{input}");
+            assert_eq!(fits(entry, fields, true), expected, "{input}");
         }
     }
 }

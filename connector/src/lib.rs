@@ -196,7 +196,7 @@ fn take(
 ) -> Result<Option<Step<Value>>, Error> {
     let take = || {
         let entry = dispatch::entry(&invocation.action)?;
-        let input = dispatch::input(entry, &invocation.input)?;
+        let input = dispatch::input(entry, &invocation.input, !matches!(turn, Turn::Start))?;
         let workspace = check_connection(&invocation.connection)?.workspace;
         let (invocation_id, debug) = (&invocation.id, input.debug);
         let api = Api { transport, workspace: &workspace, invocation_id, debug };

@@ -31,6 +31,10 @@ const LATE: Duration = Duration::from_secs(60);
 /// So many times its age a look may wait for younger work.
 const PATIENCE: u32 = 8;
 
+/// What the rate takes for a second: a little more than one, since a request may take some milliseconds less than the one
+/// before it to arrive, where the rate is counted.
+const SECOND: Duration = Duration::from_millis(1_020);
+
 /// Of so many turns, one goes to those who are not preferred.
 const SHARE: u32 = 8;
 
@@ -185,7 +189,7 @@ impl Turns {
         let per_second = limits.requests_per_second;
         let burst = if limits.request_burst == 0 { per_second } else { limits.request_burst };
         let rate = (per_second > 0).then(|| {
-            let interval = Duration::from_secs(1) / per_second;
+            let interval = SECOND / per_second;
             Rate { per_second, interval, burst }
         });
         let born = clock.now();

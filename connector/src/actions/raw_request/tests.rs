@@ -21,7 +21,7 @@ fn with_api<T>(transport: &dyn Transport, run: impl FnOnce(&Api<'_>) -> T) -> T 
 /// Cleaned and read as a platform's input is.
 fn read(input: &Value) -> Result<RawRequest, Error> {
     let entry = dispatch::entry("rawRequest")?;
-    dispatch::read(&dispatch::input(entry, &input.to_string())?.fields)
+    dispatch::read(&dispatch::input(entry, &input.to_string(), false)?.fields)
 }
 
 fn start(transport: &dyn Transport, input: &Value) -> Result<Step<super::Attempts>, Error> {

@@ -44,7 +44,7 @@ impl Links {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash)
     }
 
-    fn keep(&self, text: &str) {
+    pub(crate) fn keep(&self, text: &str) {
         let Some(hash) = origin::read(text).ok().and_then(|uri| self.hash(&uri)) else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < MOST {
@@ -218,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn escaped_quotation_marks_end_no_text() {
+        let (links, mut reader) = (links(), Reader::default());
+        let answer = r#"{"note": "a\"b", "path": "c:\\", "external_link": "https://store.test/c"}"#;
+        reader.read(answer.as_bytes(), &links);
+        assert!(has(&links, "https://store.test/c"));
+    }
+
+    #[test]
     fn a_link_is_the_whole_link() {
         let (links, mut reader) = (links(), Reader::default());
         reader.read(ANSWER.as_bytes(), &links);
@@ -240,7 +248,8 @@ mod tests {
         let (links, mut reader) = (links(), Reader::default());
         let long = format!("https://store.test/{}", "a".repeat(LONGEST));
         reader.read(format!("{{\"external_link\":\"{long}\"}}").as_bytes(), &links);
-        assert!(!has(&links, &long));
+        // Nor is its beginning.
+        assert!(!has(&links, &long) && links.seen.lock().expect("seen").is_empty());
         for number in 0..MOST + 9 {
             links.keep(&format!("https://store.test/{number}"));
         }

@@ -162,6 +162,41 @@ mod tests {
         }
     }
 
+    /// RFC 1035, 2.3.4: 63 characters a label, 253 in all as they are written.
+    #[test]
+    fn names_are_no_longer_than_names_can_be() {
+        let name = |lengths: &[usize]| {
+            let labels: Vec<String> = lengths.iter().map(|length| "a".repeat(*length)).collect();
+            Origin::parse(&format!("https://{}/", labels.join(".")))
+        };
+        assert!(name(&[63, 63, 63, 61]).is_ok());
+        assert!(name(&[63, 63, 63, 62]).is_err());
+        assert!(name(&[64, 1]).is_err());
+    }
+
+    #[test]
+    fn ports_that_are_not_written_are_those_of_the_scheme() {
+        for (url, port) in [("https://work.test", 443), ("http://work.test", 80)] {
+            assert_eq!(Origin::parse(url).map(|origin| origin.port), Ok(port), "{url}");
+        }
+    }
+
+    /// What is wrong is found by the first check that it meets, not by luck in a later one.
+    #[test]
+    fn what_is_wrong_with_a_url_is_told() {
+        for (url, says) in [
+            ("https://work.test/ä", "ASCII characters only"),
+            ("https://work.test/a b", "ASCII characters only"),
+            ("https://work.test/a\\b", "a backslash or a #"),
+            ("https://work.test/a#b", "a backslash or a #"),
+            ("https://work.test@evil.test/", "a user name"),
+            ("https://work.test:443@work.test/", "a user name"),
+        ] {
+            let told = Origin::parse(url).unwrap_err();
+            assert!(told.contains(says), "{url}: {told}");
+        }
+    }
+
     #[test]
     fn loopback_is_this_machine_only() {
         for (url, loopback) in [

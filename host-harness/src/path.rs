@@ -121,6 +121,33 @@ mod tests {
     }
 
     #[test]
+    fn paths_begin_with_a_slash_and_have_the_characters_of_paths() {
+        for path in ["", "api", "*", "/a b", "/a%2", "/a\\b", "/ä"] {
+            assert!(check_characters(path, None).is_err(), "{path}");
+        }
+        for query in ["a b", "%", "%2", "%zz", "a\\b", "ä", "{", "#"] {
+            assert!(check_characters("/", Some(query)).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_segment_is_one_and_not_none() {
+        for (segment, is_one) in [
+            ("a", true),
+            ("a%20b", true),
+            ("", false),
+            ("a%2Fb", false),
+            ("a%5Cb", false),
+            ("a%252Fb", false),
+            ("a%EF%BC%8Fb", false),
+            ("a%3Fb", false),
+            ("a%23b", false),
+        ] {
+            assert_eq!(is_one_segment(segment), is_one, "{segment}");
+        }
+    }
+
+    #[test]
     fn canonical_paths_are_what_lenient_servers_read() {
         for path in [
             "/api/2.0/secrets/get",

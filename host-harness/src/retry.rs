@@ -12,10 +12,9 @@ use crate::description::RetryClass;
 /// Retries of one request, after its first attempt.
 pub(crate) const MOST_RETRIES: u32 = 4;
 
-/// First wait after a failure, first wait after "too many requests", and the longest of both.
+/// First wait after a failure, and after "too many requests". Each retry doubles it, up to 8 s before the last one.
 const BASE: Duration = Duration::from_millis(500);
 const THROTTLED_BASE: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// The longest wait that a service is granted when it asks for one.
 pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(120);
@@ -97,7 +96,7 @@ pub(crate) fn decide(now: &Situation) -> Decision {
         Some(asked) => Decision::AtLeast(asked),
         None => {
             let base = if throttled { THROTTLED_BASE } else { BASE };
-            let wait = base.saturating_mul(2_u32.saturating_pow(now.retries)).min(LONGEST);
+            let wait = base.saturating_mul(2_u32.saturating_pow(now.retries));
             if now.left.is_zero() { Decision::Final } else { Decision::UpTo(wait.min(now.left)) }
         }
     }
@@ -320,9 +319,21 @@ mod tests {
         }
     }
 
+    /// So that callers do not come back all at once, neither after a failure nor after the same asked wait.
+    #[test]
+    fn waits_are_drawn_by_lot() {
+        let drawn = |decision, lot| wait(decision, lot).expect("a wait").as_millis();
+        let failed = Decision::UpTo(Duration::from_secs(8));
+        assert_eq!([0.0, 0.25, 1.0].map(|lot| drawn(failed, lot)), [0, 2_000, 8_000]);
+        let asked = Decision::AtLeast(Duration::from_secs(10));
+        assert_eq!([0.0, 0.5, 1.0].map(|lot| drawn(asked, lot)), [10_000, 10_625, 11_250]);
+    }
+
     #[test]
     fn a_budget_ends_and_refills_with_success() {
         let budget = RetryBudget::default();
+        // It is full, and never fuller.
+        budget.succeeded(1_000);
         let taken = std::iter::from_fn(|| budget.take(Outcome::Lost)).count();
         assert_eq!(taken, 100);
         budget.succeeded(0);

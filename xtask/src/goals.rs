@@ -230,7 +230,7 @@ const ALL: &[(Source, &[Goal])] = &[
         )],
     ),
     (
-        Source::Count(|_| mutants::measure()),
+        Source::Count(|_| mutants::measure("")),
         &[("M25", "seeded mistakes in the policy that the tests find", "95 %", "none known")],
     ),
 ];

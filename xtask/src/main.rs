@@ -54,7 +54,11 @@ enum Chore {
     /// Show the register of faults: what goes wrong, and where the answer to it is proven.
     Faults,
     /// Make mistakes in the host's policy, one at a time, and count how many the tests find (some 20 minutes).
-    Mutants,
+    Mutants {
+        /// Only those in files whose path holds this.
+        #[arg(default_value = "")]
+        within: String,
+    },
     /// Measure what we want to be best at, each beside the best rival's figure.
     Goals,
 }
@@ -82,7 +86,7 @@ fn main() -> Result<()> {
         Chore::Deny => deny::check()?,
         Chore::Audit { known } => deny::audit(known)?,
         Chore::Faults => faults()?,
-        Chore::Mutants => eprintln!("{}", mutants::measure()?),
+        Chore::Mutants { within } => eprintln!("{}", mutants::measure(&within)?),
         Chore::Goals => goals::show()?,
     }
     eprintln!("done in {:.1} s", started.elapsed().as_secs_f64());

@@ -22,6 +22,12 @@ const WHOLE: &[&str] = &[
     "transport",
 ];
 
+/// They are built for each mistake, which takes longer than they run.
+const SOON_BUILT: &[&str] = &[
+    "--config=profile.release.package.host-harness.opt-level=0",
+    "--config=profile.release.package.connector-tests.opt-level=0",
+];
+
 /// What is allowed to tests that usually take seconds: a mistake may make one wait for ever.
 const LONGEST: Duration = Duration::from_secs(240);
 
@@ -33,27 +39,27 @@ struct Mutant {
     to: String,
 }
 
-/// Makes all of them, one after the other, and says which were not found.
+/// Makes all of them, or those in files whose path holds a text, one after the other, and says which were not found.
 #[expect(clippy::print_stderr, reason = "a chore talks to the person who runs it")]
-pub(crate) fn measure() -> Result<String> {
-    let mutants = read(&root())?;
+pub(crate) fn measure(within: &str) -> Result<String> {
+    let mut mutants = read(&root())?;
+    mutants.retain(|mutant| mutant.file.contains(within));
+    ensure!(!mutants.is_empty(), "no file of mutants.tsv has {within:?} in its path");
     let copy = Copy::new()?;
-    ensure!(copy.passes("--lib", &[])?, "the tests fail without any mistake");
-    let mut missed = Vec::new();
+    ensure!(copy.fails()?.is_none(), "the tests fail without any mistake");
+    let (mut found, mut others) = (0, Vec::new());
     for (number, mutant) in mutants.iter().enumerate() {
-        let found = copy.with(mutant, || {
-            Ok(!copy.passes("--lib", &[])? || !copy.passes("--test=all", WHOLE)?)
-        })?;
-        let verdict = if found { "found" } else { "MISSED" };
+        let verdict = copy.with(mutant)?;
         eprintln!("{:>3} of {}: {verdict}: {mutant}", number + 1, mutants.len());
-        if !found {
-            missed.push(mutant.to_string());
+        if verdict.starts_with("found") {
+            found += 1;
+        } else {
+            others.push(format!("{verdict}: {mutant}"));
         }
     }
-    let found = mutants.len() - missed.len();
-    let percent = found as f64 / mutants.len() as f64 * 100.0;
+    let percent = f64::from(found) / mutants.len() as f64 * 100.0;
     let figure = format!("{found} of {} seeded mistakes found, {percent:.1} %", mutants.len());
-    Ok([vec![figure], missed].concat().join("\nmissed: "))
+    Ok([vec![figure], others].concat().join("\n"))
 }
 
 /// The list, every line of which must still mean one place in its file.
@@ -101,15 +107,28 @@ impl Copy {
         Ok(Self { tree })
     }
 
-    fn with<T>(&self, mutant: &Mutant, look: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// What becomes of a mistake.
+    fn with(&self, mutant: &Mutant) -> Result<String> {
         let file = self.tree.join(&mutant.file);
         let source = std::fs::read_to_string(&file)?;
         std::fs::write(&file, source.replacen(&mutant.from, &mutant.to, 1))?;
-        let built = self.command("--lib", &[]).arg("--no-run").status()?;
-        ensure!(built.success(), "a mistake has to compile: {mutant}");
-        let seen = look()?;
+        let verdict = if !self.command("--lib", &[]).arg("--no-run").status()?.success() {
+            "DOES NOT COMPILE".to_owned()
+        } else if let Some(tests) = self.fails()? {
+            format!("found by {tests}")
+        } else {
+            "MISSED".to_owned()
+        };
         std::fs::write(&file, source)?;
-        Ok(seen)
+        Ok(verdict)
+    }
+
+    /// Which tests do not pass.
+    fn fails(&self) -> Result<Option<&'static str>> {
+        if !self.passes("--lib", &[])? {
+            return Ok(Some("its unit tests"));
+        }
+        Ok((!self.passes("--test=all", WHOLE)?).then_some("tests from outside"))
     }
 
     /// Whether the tests pass, and in time.
@@ -134,6 +153,7 @@ impl Copy {
         command
             .current_dir(&self.tree)
             .args(["test", "--release", "--locked", "--quiet", "--package", "host-harness", which])
+            .args(SOON_BUILT)
             .env("CARGO_TARGET_DIR", target_dir())
             .env("CARGO_INCREMENTAL", "1")
             .stdout(Stdio::null())

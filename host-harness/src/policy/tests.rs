@@ -30,13 +30,23 @@ fn reach() -> Reach {
 }
 
 fn judged(reach: &Reach, endpoints: &[Endpoint], method: &str, url: &str) -> Result<Pass, String> {
+    admission(reach, endpoints, &Links::default(), method, url).map(|admission| admission.pass)
+}
+
+fn admission(
+    reach: &Reach,
+    endpoints: &[Endpoint],
+    links: &Links,
+    method: &str,
+    url: &str,
+) -> Result<Admission, String> {
     let method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
     // As connectors hand requests over: in parts, each of which has to be readable.
     let (scheme, rest) = url.split_once("://").ok_or("no scheme")?;
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
     let uri = uri.map_err(|error| error.to_string())?;
-    decide(reach, endpoints, &Links::default(), &method, &uri).map(|admission| admission.pass)
+    decide(reach, endpoints, links, &method, &uri)
 }
 
 fn verdict(method: &str, url: &str) -> Result<Pass, String> {
@@ -62,6 +72,50 @@ fn listed_hosts_are_reached_without_credentials() {
     assert_eq!(verdict("PUT", "https://files.test:8443/any"), Ok(Pass::Bare));
     assert_eq!(verdict("PUT", "https://other.test:8443/any"), Ok(Pass::Bare));
     assert!(verdict("PUT", "https://other.test/any").is_err());
+}
+
+/// What a repetition does is what the endpoint says; of a listed host, nothing is known.
+#[test]
+fn admissions_say_what_a_repetition_does() {
+    let mut endpoints = endpoints();
+    endpoints[1].retry = RetryClass::Convergent;
+    for (method, url, retry) in [
+        ("GET", "https://work.test/api/2.1/clusters/get", RetryClass::Safe),
+        ("POST", "https://work.test/api/2.0/sql/warehouses/a/start", RetryClass::Convergent),
+        ("GET", "https://files.test/any", RetryClass::Manual),
+    ] {
+        let admission = admission(&reach(), &endpoints, &Links::default(), method, url);
+        assert_eq!(admission.map(|admission| admission.retry), Ok(retry), "{url}");
+    }
+}
+
+/// A link is followed by the method that is declared for it, and without credentials.
+#[test]
+fn links_are_followed_as_they_are_declared() {
+    let endpoints = [endpoint("GET", "external_link", Audience::SignedLink)];
+    let (links, url) = (Links::of(&endpoints), "https://store.test/a?sig=1");
+    links.keep(url);
+    let follow = |method: &str, url: &str| {
+        admission(&reach(), &endpoints, &links, method, url).map(|admission| admission.pass)
+    };
+    assert_eq!(follow("GET", url), Ok(Pass::Bare));
+    assert!(follow("PUT", url).is_err());
+    assert!(follow("GET", "https://store.test/a?sig=2").is_err());
+}
+
+/// A star is any rest at the end alone; elsewhere it is a star.
+#[test]
+fn stars_stand_for_the_rest_of_a_path() {
+    for (template, path, fits) in [
+        ("/api/*", "/api/2.0/x", true),
+        ("/api/*", "/api/", true),
+        ("/api/*", "/api", false),
+        ("/api/*/get", "/api/2.0/get", false),
+        ("/api/*/get", "/api/2.0/delete", false),
+        ("/api/*/get", "/api/*/get", true),
+    ] {
+        assert_eq!(matches(template, path), fits, "{template} {path}");
+    }
 }
 
 #[test]

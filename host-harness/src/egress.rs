@@ -54,10 +54,10 @@ impl fmt::Debug for Egress {
     }
 }
 
-/// How the requests of one step leave it. Without an egress, none does.
+/// How the requests of one step leave it. Without a way, none does.
+#[derive(Default)]
 pub(crate) struct Hooks {
-    pub(crate) egress: Option<Arc<Egress>>,
-    pub(crate) flight: Arc<Flight>,
+    pub(crate) way: Option<(Arc<Egress>, Arc<Flight>)>,
 }
 
 type Io = Box<dyn Future<Output = Result<(), WasiError>> + Send>;
@@ -80,10 +80,9 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _: Io,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let Some(egress) = self.egress.clone() else {
+        let Some((egress, flight)) = self.way.clone() else {
             return Box::new(async { Err(WasiError::HttpRequestDenied) });
         };
-        let flight = Arc::clone(&self.flight);
         Box::new(async move {
             let place = flight.place().await?;
             let answer = egress.send(request, options.unwrap_or_default(), flight).await?;

@@ -3,7 +3,7 @@
 mod calls;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -254,7 +254,8 @@ fn factory(
     let ticker = engine::Ticker::new();
     let stops = Arc::new(Semaphore::new(engine::STOPS as usize));
     let seats = Arc::new(Semaphore::new(budget::seats()));
-    Ok(Factory { engine, pre, ticker, slots, stops, seats, queue, limits: Arc::clone(limits) })
+    let (spare, limits) = (Mutex::default(), Arc::clone(limits));
+    Ok(Factory { engine, pre, ticker, slots, stops, seats, queue, spare, limits })
 }
 
 fn unexpected(error: &wasmtime::Error) -> Error {

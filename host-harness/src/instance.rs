@@ -1,16 +1,17 @@
 //! One instance of a connector, for one step: made, called once, and thrown away with all that it knew.
 
+mod host;
+
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use wasmtime::component::{ResourceTable, ResourceTableError};
-use wasmtime::{Engine, Store, Trap, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{FieldMapError, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Engine, Store, Trap};
+use wasmtime_wasi_http::FieldMapError;
 
-use crate::budget::{self, Budget, HostPanic, Meter};
-use crate::egress::{Egress, Hooks};
+use crate::budget::{HostPanic, Meter};
+use crate::egress::Egress;
 use crate::engine::{Running, Ticker};
 use crate::error::{Error, ErrorKind};
 use crate::exports::{Connector, ConnectorPre};
@@ -20,26 +21,7 @@ use crate::pace::Pace;
 use crate::scrub::{clip, printable};
 use crate::settings::Limits;
 
-/// What the host keeps for an instance.
-pub(crate) struct Host {
-    pub(crate) table: ResourceTable,
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    hooks: Hooks,
-    budget: Budget,
-}
-
-impl WasiView for Host {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Host {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
-    }
-}
+pub(crate) use host::Host;
 
 /// Makes instances of one component.
 pub(crate) struct Factory {
@@ -54,6 +36,8 @@ pub(crate) struct Factory {
     pub(crate) seats: Arc<Semaphore>,
     /// One for each action that may wait for its first step.
     pub(crate) queue: Semaphore,
+    /// One that was made while a step waited for an answer.
+    pub(crate) spare: Mutex<Option<(Fresh, OwnedSemaphorePermit)>>,
     pub(crate) limits: Arc<Limits>,
 }
 
@@ -61,6 +45,13 @@ impl fmt::Debug for Factory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Factory").field("limits", &self.limits).finish_non_exhaustive()
     }
+}
+
+/// An instance that nobody has called yet and that knows nothing of anyone.
+pub(crate) struct Fresh {
+    store: Store<Host>,
+    connector: Connector,
+    meter: Arc<Meter>,
 }
 
 /// An instance with its limits running. It is called by way of its parts, `measure`d by its meter, and only once.
@@ -103,16 +94,21 @@ impl Factory {
             }
             None => None,
         };
-        let slots = if flight.stops { &self.stops } else { &self.slots };
-        let slot = Arc::clone(slots).acquire_owned().await.map_err(closed)?;
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (spare, slot) = match spare {
+            Some((fresh, slot)) => (Some(fresh), slot),
+            None => {
+                let slots = if flight.stops { &self.stops } else { &self.slots };
+                (None, Arc::clone(slots).acquire_owned().await.map_err(closed)?)
+            }
+        };
         let running = self.ticker.run(&self.engine);
-        let meter = Meter::new(self.limits.start, &self.seats);
-        let mut store = store(&self.engine, &self.limits, egress, flight, &log, &meter);
-        let start = Box::pin(self.pre.instantiate_async(&mut store));
-        let connector = meter
-            .measure(start)
-            .await
-            .map_err(|error| failure(&error, Phase::Start, &store, &self.limits, flight, &log))?;
+        let Fresh { mut store, connector, meter } = match spare {
+            Some(fresh) => fresh,
+            None => self.fresh(&log).await.map_err(|error| error.delivered(flight.delivery()))?,
+        };
+        store.data_mut().begin(egress.map(|egress| (egress, Arc::clone(flight))), &log);
+        store.set_epoch_deadline(1);
         meter.allow(self.limits.cpu);
         Ok(Instance {
             store,
@@ -126,54 +122,40 @@ impl Factory {
             _share: share,
         })
     }
-}
 
-fn store(
-    engine: &Engine,
-    limits: &Limits,
-    egress: Option<Arc<Egress>>,
-    flight: &Arc<Flight>,
-    log: &Log,
-    meter: &Arc<Meter>,
-) -> Store<Host> {
-    let mut table = ResourceTable::new();
-    table.set_max_capacity(limits.resources);
-    let mut http = WasiHttpCtx::new();
-    http.set_field_size_limit(limits.field_bytes);
-    let host = Host {
-        table,
-        wasi: WasiCtxBuilder::new()
-            .stderr(log.clone())
-            .max_random_size(limits.random_bytes)
-            .build(),
-        http,
-        hooks: Hooks { egress, flight: Arc::clone(flight) },
-        budget: Budget::new(limits),
-    };
-    let mut store = Store::new(engine, host);
-    store.limiter(|host| &mut host.budget);
-    // The largest text that may cross at once is a result, with some room for what goes with it.
-    store.set_hostcall_fuel(limits.output_bytes.saturating_add(1 << 20));
-    store.set_epoch_deadline(1);
-    let meter = Arc::clone(meter);
-    store.epoch_deadline_callback(move |_| {
-        Ok(match meter.look() {
-            budget::Pace::Brisk => UpdateDeadline::Yield(1),
-            budget::Pace::Long => {
-                let (ticks, way) = meter.make_way();
-                UpdateDeadline::YieldCustom(ticks, way)
-            }
-            budget::Pace::UsedUp => UpdateDeadline::Interrupt,
-        })
-    });
-    store
+    async fn fresh(&self, log: &Log) -> Result<Fresh, Error> {
+        let meter = Meter::new(self.limits.start, &self.seats);
+        let mut store = host::store(&self.engine, &self.limits, log, &meter);
+        let start = Box::pin(self.pre.instantiate_async(&mut store));
+        let connector = meter
+            .measure(start)
+            .await
+            .map_err(|error| failure(&error, Phase::Start, &store, &self.limits, log))?;
+        Ok(Fresh { store, connector, meter })
+    }
+
+    /// Makes an instance for the next step, where there is room for it and none yet: for the time in which this step waits.
+    pub(crate) async fn stock(&self) {
+        // What this step has to send goes first.
+        tokio::task::yield_now().await;
+        let is_there = self.spare.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let (false, Ok(slot)) = (is_there, Arc::clone(&self.slots).try_acquire_owned()) else {
+            return;
+        };
+        let _running = self.ticker.run(&self.engine);
+        // One that does not start is no concern of this step; the next one will see.
+        if let Ok(fresh) = self.fresh(&Log::new(self.limits.log_bytes)).await {
+            *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some((fresh, slot));
+        }
+    }
 }
 
 impl Instance {
     /// Takes the outcome of the call, and what it means when the guest did not come back.
     pub(crate) fn settle<T>(&self, outcome: wasmtime::Result<T>) -> Result<T, Error> {
         outcome.map_err(|error| {
-            failure(&error, Phase::Call, &self.store, &self.limits, &self.flight, &self.log)
+            let error = failure(&error, Phase::Call, &self.store, &self.limits, &self.log);
+            error.delivered(self.flight.delivery())
         })
     }
 }
@@ -191,7 +173,6 @@ fn failure(
     phase: Phase,
     store: &Store<Host>,
     limits: &Limits,
-    flight: &Flight,
     log: &Log,
 ) -> Error {
     let limit = |what: &str, setting: &str| {
@@ -202,7 +183,7 @@ fn failure(
     };
     let trap = error.downcast_ref::<Trap>();
     let cause = error.root_cause().to_string();
-    let error = if let Some((what, setting)) = store.data().budget.exceeded {
+    if let Some((what, setting)) = store.data().budget.exceeded {
         limit(what, setting)
     } else if trap == Some(&Trap::Interrupt) {
         match phase {
@@ -243,8 +224,7 @@ fn failure(
             "the connector crashed: {why}; this is a fault of the connector, not of the input"
         );
         Error::new(ErrorKind::GuestTrap, message)
-    };
-    error.delivered(flight.delivery())
+    }
 }
 
 #[cfg(test)]
@@ -254,7 +234,7 @@ mod tests {
     use wasmtime::component::Component;
 
     use super::*;
-    use crate::{Clock, engine, linker};
+    use crate::{engine, linker};
 
     /// Calls the host, and returns what it says.
     const CALLER: &str = r#"(component
@@ -275,10 +255,6 @@ mod tests {
         let engine = engine::new(&limits).expect("an engine");
         let bytes = wat::parse_str(CALLER).expect("a component");
         let component = Component::from_binary(&engine, &bytes).expect("a component");
-        let endpoints = Arc::from([]);
-        let time = Duration::from_secs(60);
-        let flight =
-            Arc::new(Flight::new("test".to_owned(), endpoints, &Clock::default(), time, &limits));
         let log = Log::new(100);
         for panics in [true, false, true, false] {
             let mut linker = linker::new(&engine).expect("a linker");
@@ -298,14 +274,14 @@ mod tests {
                     .expect("shadowed");
             }
             let meter = Meter::new(Duration::from_secs(10), &Arc::new(Semaphore::new(1)));
-            let mut store = store(&engine, &limits, None, &flight, &log, &meter);
+            let mut store = host::store(&engine, &limits, &log, &meter);
             let instance =
                 linker.instantiate_async(&mut store, &component).await.expect("it starts");
             let run = instance.get_typed_func::<(), (u64,)>(&mut store, "run").expect("a function");
             let outcome = meter.measure(Box::pin(run.call_async(&mut store, ()))).await;
             assert_eq!(outcome.is_err(), panics);
             if let Err(error) = outcome {
-                let error = failure(&error, Phase::Call, &store, &limits, &flight, &log);
+                let error = failure(&error, Phase::Call, &store, &limits, &log);
                 assert_eq!(error.kind, ErrorKind::Internal, "{error}");
                 assert!(error.message.starts_with("the harness failed inside a call"), "{error}");
                 assert!(!error.message.contains("CANARY"), "{error}");

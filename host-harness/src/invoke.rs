@@ -2,6 +2,7 @@
 
 mod stopping;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -302,8 +303,19 @@ impl<'a> Performance<'a> {
         let mut instance =
             self.factory.instance(Some(Arc::clone(egress)), &self.flight, log.clone()).await?;
         drop(place);
-        let outcome = self.guest(entry, &mut instance).await;
+        let outcome = {
+            let mut call = pin!(self.guest(entry, &mut instance));
+            tokio::select! {
+                biased;
+                outcome = &mut call => outcome,
+                () = self.factory.stock() => call.await,
+            }
+        };
         let outcome = instance.settle(outcome);
+        // Nobody has to wait until its memory is as if it had never been.
+        if !matches!(outcome, Ok(Ok(types::Step::Waiting(_)))) {
+            tokio::spawn(async move { drop(instance) });
+        }
         drop(self.flight.turn_at_hand());
         log.report(self.observer, &egress.credentials.scrubber(), limits.log_line_bytes);
         outcome?.map_err(|error| self.flight.complete(error.into()))

@@ -65,6 +65,12 @@ impl Log {
         Some(printable(clip(&format!("panicked at {place} {message}"), 300)))
     }
 
+    /// Takes over what another one has kept.
+    fn take_over(&self, other: &Self) {
+        let text = std::mem::take(&mut other.lock().text);
+        self.append(&text);
+    }
+
     fn append(&self, bytes: &[u8]) {
         let mut kept = self.lock();
         let left = self.limit.saturating_sub(kept.taken);
@@ -79,13 +85,38 @@ impl Log {
     }
 }
 
-impl IsTerminal for Log {
+/// The stderr of one instance, which may be made before it is known whose log it writes.
+#[derive(Debug, Clone)]
+pub(crate) struct Stderr {
+    log: Arc<Mutex<Log>>,
+}
+
+impl Stderr {
+    pub(crate) fn new(log: Log) -> Self {
+        Self { log: Arc::new(Mutex::new(log)) }
+    }
+
+    /// Writes another log from here on, with what was written so far.
+    pub(crate) fn turn_to(&self, log: &Log) {
+        let mut current = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current.kept, &log.kept) {
+            log.take_over(&current);
+            *current = log.clone();
+        }
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).append(bytes);
+    }
+}
+
+impl IsTerminal for Stderr {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Log {
+impl StdoutStream for Stderr {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
@@ -96,11 +127,11 @@ impl StdoutStream for Log {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Log {
+impl Pollable for Stderr {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for Log {
+impl OutputStream for Stderr {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.append(&bytes);
         Ok(())
@@ -115,7 +146,7 @@ impl OutputStream for Log {
     }
 }
 
-impl AsyncWrite for Log {
+impl AsyncWrite for Stderr {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -131,5 +162,36 @@ impl AsyncWrite for Log {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl Observer for Lines {
+        fn log(&self, line: &str) {
+            self.0.lock().expect("lines").push(line.to_owned());
+        }
+    }
+
+    /// What an instance wrote before it was known whose it is goes into the log of whoever takes it.
+    #[test]
+    fn what_was_written_goes_along() {
+        let (first, second) = (Log::new(100), Log::new(12));
+        let stderr = Stderr::new(first.clone());
+        stderr.append(b"start\n");
+        stderr.turn_to(&second);
+        stderr.append(b"step and more");
+        stderr.turn_to(&second);
+        let lines = Lines::default();
+        second.report(&lines, &Scrubber::default(), 80);
+        first.report(&lines, &Scrubber::default(), 80);
+        let lines = lines.0.into_inner().expect("lines");
+        let cut = "(the log goes on, but no more than 12 bytes of it are kept)";
+        assert_eq!(lines, ["start", "step a", cut]);
     }
 }

@@ -227,7 +227,7 @@ fn is_torn(answer: &Result<Response, Error>) -> bool {
 fn is_error(response: &Response) -> bool {
     // Only small ones: what is looked for is not at the end of a result. It is a key, and so between quotation marks.
     response.body.len() < 16_384
-        && response.body.split(|byte| *byte == b'"').any(|part| part == b"error_code")
+        && connector_rows::mentions(&response.body, b"error_code")
         && Said::read(response).body.is_some_and(|body| body.get("error_code").is_some())
 }
 
@@ -263,33 +263,12 @@ pub(crate) fn check_json(text: &str) -> Result<(), Error> {
 
 /// Makes sure that JSON is not nested too deep.
 pub(crate) fn check_depth(json: &str) -> Result<(), Error> {
-    if !is_too_deep(json) {
+    if !connector_rows::is_nested(json.as_bytes(), TOO_DEEP) {
         return Ok(());
     }
     Err(Error::protocol(format!(
         "the answer of Databricks is nested {TOO_DEEP} levels deep or more"
     )))
-}
-
-fn is_too_deep(json: &str) -> bool {
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth >= TOO_DEEP {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }
 
 /// The body as text, without a byte order mark.

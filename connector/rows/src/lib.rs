@@ -2,17 +2,19 @@
 //! the form that leaves, typed by the columns. Nothing is built per cell, and no number is parsed.
 //!
 //! A crate of its own, because it is all of the connector that has to be fast, and is compiled for that where the rest is
-//! compiled to be small.
+//! compiled to be small. So what is asked of every answer is here, too.
 
 #![forbid(unsafe_code)]
 
 mod bounds;
 mod cells;
+mod glance;
 mod scan;
 mod writer;
 
 pub use crate::bounds::{Fault, IsJson, Limits, Stop};
 pub use crate::cells::is_number;
+pub use crate::glance::{is_nested, mentions};
 pub use crate::writer::Writer;
 
 /// How rows are written.

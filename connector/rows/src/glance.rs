@@ -1,0 +1,66 @@
+//! What a glance at JSON tells, without reading it.
+
+/// Whether JSON is nested so many levels deep.
+pub fn is_nested(json: &[u8], levels: usize) -> bool {
+    // Few brackets nest little, and counting all of them takes less time than telling which of them are text.
+    let brackets = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    brackets >= levels && reaches(json, levels)
+}
+
+fn reaches(json: &[u8], levels: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth >= levels {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether these bytes stand somewhere between two quotation marks, as the name of a member does.
+pub fn mentions(json: &[u8], name: &[u8]) -> bool {
+    json.split(|byte| *byte == b'"').any(|part| part == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_that_of_brackets_outside_of_texts() {
+        for (json, depth) in [
+            (r#"1"#, 0),
+            (r#"{"a": [1, {"b": []}]}"#, 4),
+            (r#"[[], [], [[]], "[[[[["]"#, 3),
+            (r#"["\"[[[", [1]]"#, 2),
+            (r#"["\\", [1]]"#, 2),
+        ] {
+            for levels in 1..8 {
+                assert_eq!(is_nested(json.as_bytes(), levels), levels <= depth, "{json} {levels}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_stands_between_quotation_marks() {
+        for (json, is_there) in [
+            (r#"{"error_code": 1}"#, true),
+            (r#"{"a": {"error_code": 1}}"#, true),
+            (r#"{"error_code_of": 1, "my_error_code": 2}"#, false),
+            (r#"{}"#, false),
+        ] {
+            assert_eq!(mentions(json.as_bytes(), b"error_code"), is_there, "{json}");
+        }
+    }
+}

@@ -286,9 +286,9 @@ fn beneath<T: Send>(mut work: impl FnMut() -> T + Send) -> T {
     aside.unwrap_or_else(|_| work())
 }
 
-/// Nothing that is wrong with the result is worth more than a little patience of others.
 fn give_way() {
-    // On Linux, this is about the thread alone; elsewhere it would slow down the process.
+    // On Linux, this is about the thread alone; elsewhere it would slow down the process. Where it is not allowed, the thread
+    // has the same claim as others, and they wait a little longer.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICER);
 }

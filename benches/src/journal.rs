@@ -13,6 +13,8 @@ use crate::rig::{self, Rig};
 
 /// Kills at each point.
 const KILLS: u64 = 20;
+/// Programs at once, which share a machine and no journal.
+const AT_ONCE: usize = 8;
 /// Records of a large journal.
 const RECORDS: usize = 10_000;
 /// Statements of each kind.
@@ -104,7 +106,7 @@ fn select() -> Call {
 
 /// Each kill is checked as it happens: work done twice, lost or wrongly told ends the program.
 pub(crate) fn kills() -> Result<()> {
-    let rows = kills::kill_everywhere(KILLS, 2);
+    let rows = kills::kill_everywhere(KILLS, AT_ONCE);
     let mut total = 0;
     for (point, [recovered, unknown, nothing]) in rows {
         total += recovered + unknown + nothing;

@@ -205,6 +205,8 @@ mod tests {
             ("http://[::1]:1", true),
             ("http://127.0.0.1.evil.test", false),
             ("http://localhost.evil.test", false),
+            ("http://evil-localhost", false),
+            ("http://evil.localhost", false),
             ("http://10.0.0.1", false),
         ] {
             assert_eq!(Origin::parse(url).expect("url").is_loopback(), loopback, "{url}");

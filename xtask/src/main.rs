@@ -53,7 +53,8 @@ enum Chore {
     },
     /// Show the register of faults: what goes wrong, and where the answer to it is proven.
     Faults,
-    /// Make mistakes in the host's policy, one at a time, and count how many the tests find (some 20 minutes).
+    /// Make mistakes in the host's policy, one at a time, and count how many the tests find (half an hour; build
+    /// nothing else meanwhile).
     Mutants {
         /// Only those in files whose path holds this.
         #[arg(default_value = "")]

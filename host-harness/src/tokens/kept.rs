@@ -81,3 +81,60 @@ impl KeptSecret {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+    use crate::secret::SecretReading;
+
+    /// Where a secret is, and how often it was looked for there.
+    #[derive(Debug)]
+    struct Place {
+        secret: std::sync::Mutex<&'static str>,
+        changed: AtomicBool,
+        looks: AtomicUsize,
+    }
+
+    impl SecretSource for Place {
+        fn read<'a>(&'a self, _: &'a str) -> SecretReading<'a> {
+            self.looks.fetch_add(1, Relaxed);
+            let secret = *self.secret.lock().expect("a secret");
+            Box::pin(async move { Ok(Secret::from(secret)) })
+        }
+
+        fn has_changed(&self) -> bool {
+            self.changed.load(Relaxed)
+        }
+    }
+
+    /// A refused secret is never another one, and its place is looked at twice a minute at most, unless it has changed.
+    #[tokio::test]
+    async fn another_secret_is_another_one_and_not_looked_for_all_the_time() {
+        let (secret, changed, looks) = ("refused".into(), AtomicBool::new(false), 0.into());
+        let place = Arc::new(Place { secret, changed, looks });
+        let (clock, refused) = (Clock::skipping(), Secret::from("refused"));
+        let source: Arc<dyn SecretSource> = Arc::<Place>::clone(&place);
+        let check = |secret: &str| if secret == "odd" { Err("odd".to_owned()) } else { Ok(()) };
+        let key = "apiKey".to_owned();
+        let kept = KeptSecret::new(key, refused.clone(), Some(source), check, clock.clone());
+        for (wait, secret, changed, found, looks) in [
+            (0, "refused", false, None, 0),
+            (2, "refused", false, None, 1),
+            (20, "refused", false, None, 1),
+            (11, "refused", false, None, 2),
+            (0, "odd", true, None, 3),
+            (0, "new", false, None, 3),
+            (0, "new", true, Some("new"), 4),
+            (0, "newer", true, Some("new"), 4),
+        ] {
+            clock.sleep(Duration::from_secs(wait)).await;
+            *place.secret.lock().expect("a secret") = secret;
+            place.changed.store(changed, Relaxed);
+            let other = kept.other_than(&refused).await;
+            assert_eq!(other.as_ref().map(Secret::expose), found, "{secret} after {wait} s");
+            assert_eq!(place.looks.load(Relaxed), looks, "{secret} after {wait} s");
+        }
+    }
+}

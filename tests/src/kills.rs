@@ -256,10 +256,22 @@ impl Scene {
     }
 
     /// Kills the program at the moment, unless it ends before.
-    fn kill_at(&self, mut child: Child, moment: Moment, seed: u64) {
+    fn kill_at(&self, mut child: Child, point: &Point, moment: Moment, seed: u64) {
         let began = Instant::now();
         let earlier = self.workspace.requests().len();
-        while child.try_wait().unwrap().is_none() && !self.has_come(moment, began, earlier, seed) {
+        let has_come = || match moment {
+            Moment::Any => began.elapsed() > Duration::from_micros(seed * 17_377 % 250_000),
+            Moment::Journal => self.journal().join("journal.db").exists(),
+            Moment::Written(like) => {
+                self.records().iter().any(|it| it.action == point.work.action() && like(it))
+            }
+            Moment::Requested(method, path, count, _) => {
+                let requests = self.workspace.requests();
+                let fits = requests.iter().skip(earlier);
+                fits.filter(|r| r.method == method && is_like(path, &r.path)).count() >= count
+            }
+        };
+        while child.try_wait().unwrap().is_none() && !has_come() {
             assert!(began.elapsed() < PATIENCE, "{moment:?} does not come");
             std::thread::sleep(Duration::from_micros(500));
         }
@@ -268,19 +280,6 @@ impl Scene {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-
-    fn has_come(&self, moment: Moment, began: Instant, earlier: usize, seed: u64) -> bool {
-        match moment {
-            Moment::Any => began.elapsed() > Duration::from_micros(seed * 17_377 % 250_000),
-            Moment::Journal => self.journal().join("journal.db").exists(),
-            Moment::Written(like) => self.records().iter().any(like),
-            Moment::Requested(method, path, count, _) => {
-                let requests = self.workspace.requests();
-                let fits = requests.iter().skip(earlier);
-                fits.filter(|r| r.method == method && is_like(path, &r.path)).count() >= count
-            }
-        }
     }
 
     fn fault(&self, fault: Option<Hit>) {
@@ -372,11 +371,12 @@ pub fn kill(point: &Point, seed: u64) -> Ended {
     scene.fault(point.fault);
     let run = ["run", work.action(), "-c", "local", "-i", &input, "--output", "json"];
     let child = scene.start(&run);
-    scene.kill_at(child, point.moment, seed);
+    scene.kill_at(child, point, point.moment, seed);
     scene.workspace.clear_faults();
     let what = format!("{} ({seed})", point.name);
     let record = scene.records().into_iter().find(|record| !known.contains(&record.id));
     let Some(record) = record else {
+        assert!(matches!(point.moment, Moment::Any | Moment::Journal), "{what}: killed too soon");
         assert_eq!(scene.workspace.effects(work.effect()), before, "{what}: lost");
         return Ended::Nothing;
     };
@@ -384,7 +384,7 @@ pub fn kill(point: &Point, seed: u64) -> Ended {
     if let Some((moment, fault)) = point.again {
         scene.fault(fault);
         let child = scene.start(&resume);
-        scene.kill_at(child, moment, seed);
+        scene.kill_at(child, point, moment, seed);
         scene.workspace.clear_faults();
     }
     let output = scene.command(&resume).output().unwrap();

@@ -81,6 +81,21 @@ impl Jobs {
         }
     }
 
+    /// Runs a job in a harness that is gone once it knows what runs.
+    async fn left_running(&self, id: Option<&str>, more: Json) {
+        let harness = journaling(&self.folder);
+        let (call, started) = (self.call(id, more), CancellationToken::new());
+        let (connection, watcher) = (self.connect(&harness).await, WhenStarted(started.clone()));
+        tokio::select! {
+            biased;
+            outcome = harness.invoke(&connection, call, &watcher, CancellationToken::new()) => {
+                panic!("it ended: {outcome:?}")
+            }
+            () = started.cancelled() => {}
+        }
+        self.gone(harness).await;
+    }
+
     /// Runs a job in a harness that is gone once the service has this many requests.
     async fn interrupted(&self, id: Option<&str>, more: Json, requests: usize) {
         let harness = journaling(&self.folder);
@@ -89,6 +104,10 @@ impl Jobs {
             outcome = self.run(&harness, id, more) => panic!("it ended: {outcome:?}"),
             () = self.has(requests) => {}
         }
+        self.gone(harness).await;
+    }
+
+    async fn gone(&self, harness: Harness) {
         drop(harness);
         // What is left of its connections goes in its own time.
         while self.only().await.is_attended {
@@ -192,7 +211,7 @@ async fn without_a_journal_nothing_is_submitted() {
 #[tokio::test]
 async fn work_goes_on_from_its_last_state() {
     let jobs = Jobs::start().await;
-    jobs.interrupted(None, json!({"steps": 3, "pollMs": 60_000}), 1).await;
+    jobs.left_running(None, json!({"steps": 3, "pollMs": 60_000})).await;
     let record = loop {
         let record = jobs.only().await;
         if record.handle.is_some() {
@@ -218,6 +237,15 @@ async fn work_goes_on_from_its_last_state() {
         ["POST /api/reconcile/jobs", "GET /api/safe/jobs/1", "POST /api/convergent/stop"]
     );
     assert_eq!(jobs.only().await.status, Status::Cancelled);
+}
+
+/// Tells that something runs.
+struct WhenStarted(CancellationToken);
+
+impl Observer for WhenStarted {
+    fn started(&self, _: &Json) {
+        self.0.cancel();
+    }
 }
 
 /// Cancels at a step.
@@ -301,7 +329,7 @@ async fn a_result_in_parts_is_whole_after_a_crash() {
 #[tokio::test]
 async fn one_goes_on_and_no_other() {
     let jobs = Arc::new(Jobs::start().await);
-    jobs.interrupted(Some("mine"), json!({"steps": 2, "pollMs": 100}), 1).await;
+    jobs.left_running(Some("mine"), json!({"steps": 2, "pollMs": 100})).await;
     while jobs.only().await.handle.is_none() {}
     let tasks: Vec<_> = (0..8)
         .map(|_| {

@@ -319,6 +319,7 @@ async fn a_command_without_a_context_runs_once() {
             rig.workspace.fault(Fault::once(method, path, action));
             let input = json!({
                 "clusterId": RUNNING_CLUSTER, "command": "SELECT 7 AS n", "language": "sql",
+                "timeoutSeconds": 86_400,
             });
             let result = rig.run("runCommand", &input).await;
             let commands = rig.workspace.effects(Effect::Command);

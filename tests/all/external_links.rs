@@ -14,7 +14,7 @@ async fn rig(options: Options) -> Rig {
 
 fn input(disposition: &str) -> Json {
     json!({
-        "warehouseId": RUNNING_WAREHOUSE, "disposition": disposition, "resultFormat": "arrays",
+        "warehouseId": RUNNING_WAREHOUSE, "disposition": disposition, "resultFormat": "arrays", "timeoutSeconds": 86_400,
         "sqlStatement": format!("SELECT id, CAST(id AS DECIMAL(38,3)) AS exact, repeat('é', 9) AS text FROM range({ROWS})"),
     })
 }

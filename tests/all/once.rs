@@ -110,6 +110,8 @@ async fn all(write: &Write, prepare: impl AsyncFn(&Rig) -> Json) {
             let mut input = (write.input)(&prepared, seed);
             if write.action != "rawRequest" && write.action != "createExecutionContext" {
                 input["wait"] = json!(seed % 3 == 0);
+                // Waits are skipped, so that little of it is real.
+                input["timeoutSeconds"] = json!(86_400);
             }
             let result = run(&rig, write, &input, stage, seed).await;
             let what = format!("{} {stage:?} {seed}: {result:?}", write.action);
@@ -175,7 +177,10 @@ async fn statements_run_once() {
     };
     let prepare = async |rig: &Rig| {
         let sql = "CREATE TABLE main.sales.once (id BIGINT)";
-        rig.json("runSql", json!({ "warehouseId": RUNNING_WAREHOUSE, "sqlStatement": sql })).await
+        let warehouse = RUNNING_WAREHOUSE;
+        let input =
+            json!({ "warehouseId": warehouse, "sqlStatement": sql, "timeoutSeconds": 86_400 });
+        rig.json("runSql", input).await
     };
     all(&write, prepare).await;
 }

@@ -81,7 +81,9 @@ async fn a_throttled_statement_runs_once() {
     let (rig, _) = rig().await;
     let path = "/api/2.0/sql/statements";
     rig.workspace.fault(Fault::once("POST", path, answer(429, &[], "{}")));
-    let sql = json!({ "warehouseId": RUNNING_WAREHOUSE, "sqlStatement": "SELECT 1 AS one" });
+    let sql = json!({
+        "warehouseId": RUNNING_WAREHOUSE, "sqlStatement": "SELECT 1 AS one", "timeoutSeconds": 86_400,
+    });
     assert_eq!(rig.json("runSql", sql).await["rows"], json!([{ "one": 1 }]));
     assert_eq!(rig.workspace.effects(Effect::Statement), 1);
     let submissions = rig.wire().iter().filter(|line| line.starts_with("POST")).count();

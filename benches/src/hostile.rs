@@ -22,8 +22,8 @@ pub(crate) fn run() -> Result<()> {
     ] {
         stopped(what, &guest)?;
     }
-    neighbours(Duration::ZERO)?;
-    neighbours(Duration::from_millis(10))
+    neighbours(Duration::ZERO, 3000)?;
+    neighbours(Duration::from_millis(10), 300)
 }
 
 const FOREVER: &str = "(loop (br 0)) unreachable";
@@ -105,7 +105,7 @@ fn stopped(what: &str, guest: &Guest) -> Result<()> {
 }
 
 /// The slowest hundredth of calls beside two endless loops on two threads, against the same alone.
-fn neighbours(latency: Duration) -> Result<()> {
+fn neighbours(latency: Duration, calls: usize) -> Result<()> {
     let rig = Rig::with(Options { latency, ..Options::default() })?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -113,8 +113,8 @@ fn neighbours(latency: Duration) -> Result<()> {
         let (harness, connection) = rig.connect().await?;
         let neighbour =
             Arc::new(Neighbour { harness, connection, cluster: rig.cluster().to_owned() });
-        neighbour.p99().await?;
-        let alone = neighbour.p99().await?;
+        neighbour.p99(calls).await?;
+        let alone = neighbour.p99(calls).await?;
 
         let (hog, nowhere) = hosted(&Guest::new().with("actions#start", FOREVER), |settings| {
             settings.limits.cpu = Duration::from_secs(60);
@@ -132,7 +132,7 @@ fn neighbours(latency: Duration) -> Result<()> {
                 })
             })
             .collect();
-        let beside = neighbour.p99().await?;
+        let beside = neighbour.p99(calls).await?;
         done.cancel();
         for hog in hogs {
             hog.await?;
@@ -152,12 +152,11 @@ struct Neighbour {
 
 impl Neighbour {
     /// Calls come from a task of the runtime, as they would from a server.
-    async fn p99(self: &Arc<Self>) -> Result<Duration> {
-        const CALLS: usize = 300;
+    async fn p99(self: &Arc<Self>, calls: usize) -> Result<Duration> {
         let neighbour = Arc::clone(self);
         let mut times = tokio::spawn(async move {
-            let mut times = Vec::with_capacity(CALLS);
-            for _ in 0..CALLS {
+            let mut times = Vec::with_capacity(calls);
+            for _ in 0..calls {
                 let call = Call {
                     action: "getCluster".to_owned(),
                     input: format!(r#"{{"clusterId":"{}"}}"#, neighbour.cluster),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -102,8 +102,9 @@ fn take(left: &mut usize, current: usize, desired: usize) -> bool {
 const PATIENCE: Duration = Duration::from_millis(20);
 const PATIENCE_ALONE: Duration = Duration::from_millis(100);
 
-/// How long a guest computes aside before it makes way for another one, in ticks.
-const ASIDE: u64 = 10;
+/// How long a guest computes aside before it makes way for another one, in ticks. A change costs a thread and a turn of the
+/// runtime's own, which neighbours feel; on each tick of these it offers its core to them.
+const ASIDE: u32 = 200;
 
 /// Seats for guests that compute aside, on this machine.
 pub(crate) fn seats() -> usize {
@@ -115,6 +116,8 @@ pub(crate) fn seats() -> usize {
 pub(crate) enum Pace {
     /// It goes on, after whoever waits.
     Brisk,
+    /// It computes aside, and goes on after whoever waits for this core.
+    Aside,
     /// It has computed for long, and makes way.
     Long,
     UsedUp,
@@ -131,36 +134,38 @@ pub(crate) struct Meter {
     seats: Arc<Semaphore>,
     /// Held while it computes aside.
     seat: Mutex<Option<OwnedSemaphorePermit>>,
-    /// Whether the next poll is to be aside.
+    /// Whether the next poll is to be aside, and how many ticks it may still take there.
     aside: AtomicBool,
+    ticks_aside: AtomicU32,
     /// Whether it cannot go aside.
     stays: AtomicBool,
 }
 
 impl Meter {
     pub(crate) fn new(limit: Duration, seats: &Arc<Semaphore>) -> Arc<Self> {
-        let (spent, since, seat, aside, stays) = Default::default();
-        let (limit, seats) = (AtomicU64::new(nanos(limit)), Arc::clone(seats));
-        Arc::new(Self { born: Instant::now(), spent, since, limit, seats, seat, aside, stays })
+        let (spent, since, seat, aside, ticks_aside, stays) = Default::default();
+        let (limit, seats, born) =
+            (AtomicU64::new(nanos(limit)), Arc::clone(seats), Instant::now());
+        Arc::new(Self { born, spent, since, limit, seats, seat, aside, ticks_aside, stays })
     }
 
-    /// How a guest makes way that computes for long, and for how many ticks it goes on then.
-    pub(crate) fn make_way(self: &Arc<Self>) -> (u64, Pin<Box<dyn Future<Output = ()> + Send>>) {
+    /// How a guest makes way that computes for long.
+    pub(crate) fn make_way(self: &Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         self.leave_seat();
         if !self.goes_aside() {
             // What it rests counts, or a loop would run for longer than its limit.
             self.spent.fetch_add(nanos(TICK), Relaxed);
-            return (1, Box::pin(tokio::time::sleep(TICK)));
+            return Box::pin(tokio::time::sleep(TICK));
         }
-        self.aside.store(true, Relaxed);
         let meter = Arc::clone(self);
-        let seated = async move {
-            // The seat is for the next poll.
-            tokio::task::yield_now().await;
+        Box::pin(async move {
             let seat = Arc::clone(&meter.seats).acquire_owned().await.ok();
             *meter.seat() = seat;
-        };
-        (ASIDE, Box::pin(seated))
+            meter.ticks_aside.store(ASIDE, Relaxed);
+            meter.aside.store(true, Relaxed);
+            // The seat is for the next poll.
+            tokio::task::yield_now().await;
+        })
     }
 
     /// Whether the runtime has other threads to go on with.
@@ -170,6 +175,7 @@ impl Meter {
     }
 
     fn leave_seat(&self) {
+        self.ticks_aside.store(0, Relaxed);
         *self.seat() = None;
     }
 
@@ -183,6 +189,10 @@ impl Meter {
         let spent = self.spent.load(Relaxed) + current;
         if spent > self.limit.load(Relaxed) {
             return Pace::UsedUp;
+        }
+        if let Some(left) = self.ticks_aside.load(Relaxed).checked_sub(1) {
+            self.ticks_aside.store(left, Relaxed);
+            return Pace::Aside;
         }
         let patience = if self.goes_aside() { PATIENCE } else { PATIENCE_ALONE };
         if spent < nanos(patience) { Pace::Brisk } else { Pace::Long }
@@ -260,7 +270,9 @@ where
             }
             Err(_) => Poll::Ready(Err(wasmtime::Error::new(HostPanic))),
         };
-        self.meter.leave_seat();
+        if !self.meter.aside.load(Relaxed) {
+            self.meter.leave_seat();
+        }
         self.meter.spent.fetch_add(self.meter.now().saturating_sub(began), Relaxed);
         poll
     }
@@ -291,4 +303,30 @@ fn give_way() {
     // has the same claim as others, and they wait a little longer.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICER);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guest that had to wait for its seat computes on none of the runtime's own threads either.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_waited_for_a_seat_computes_aside() {
+        let seats = Arc::new(Semaphore::new(1));
+        let taken = Arc::clone(&seats).acquire_owned().await.expect("a free seat");
+        let meter = Meter::new(Duration::from_secs(60), &seats);
+        let guest = Box::pin(async {
+            meter.make_way().await;
+            let seated = seats.available_permits() == 0;
+            Ok((std::thread::current().name().map(str::to_owned), seated))
+        });
+        let mut guest = meter.measure(guest);
+        for _ in 0..3 {
+            let waits = |cx: &mut Context<'_>| Poll::Ready(Pin::new(&mut guest).poll(cx));
+            assert!(std::future::poll_fn(waits).await.is_pending());
+        }
+        drop(taken);
+        assert_eq!(guest.await.expect("an outcome"), (Some("guest".to_owned()), true));
+        assert_eq!(seats.available_permits(), 1);
+    }
 }

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::settings::Limits;
 
 /// How often running guests are looked at, and so the longest that one computes before others get their turn.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
+
+/// The same while a guest computes for long: others have waited for less when it makes way for them.
+const TICK_ASIDE: Duration = Duration::from_micros(500);
 
 /// Instances for steps that stop something, beside those for all other steps.
 pub(crate) const STOPS: u32 = 8;
@@ -84,8 +88,11 @@ pub(crate) struct Ticker {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// Where guests sit that compute for long, and how many seats there are.
+    seats: Arc<Semaphore>,
+    all_seats: usize,
     /// Guests that run now.
     running: AtomicU32,
     state: Mutex<State>,
@@ -114,8 +121,10 @@ const LINGER: u32 = 35;
 const DOUBLINGS: u32 = 3;
 
 impl Ticker {
-    pub(crate) fn new() -> Self {
-        Self { shared: Arc::default() }
+    pub(crate) fn new(seats: &Arc<Semaphore>) -> Self {
+        let (seats, all_seats) = (Arc::clone(seats), seats.available_permits());
+        let (running, state, wake) = Default::default();
+        Self { shared: Arc::new(Shared { seats, all_seats, running, state, wake }) }
     }
 
     /// Makes sure that time passes while a guest runs.
@@ -161,7 +170,9 @@ impl Shared {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            std::thread::sleep(TICK * (1 << idle.min(DOUBLINGS)));
+            let somebody_sits = self.seats.available_permits() < self.all_seats;
+            let tick = if somebody_sits { TICK_ASIDE } else { TICK * (1 << idle.min(DOUBLINGS)) };
+            std::thread::sleep(tick);
             idle = if self.running.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
             let mut state = self.lock();
             if *state == State::Ended {

@@ -251,9 +251,9 @@ fn factory(
     let pre = ConnectorPre::new(linker::new(&engine)?.instantiate_pre(component)?)?;
     let slots = Arc::new(Semaphore::new(limits.concurrent_steps.max(1) as usize));
     let queue = Semaphore::new(limits.queued_actions.max(1) as usize);
-    let ticker = engine::Ticker::new();
     let stops = Arc::new(Semaphore::new(engine::STOPS as usize));
     let seats = Arc::new(Semaphore::new(budget::seats()));
+    let ticker = engine::Ticker::new(&seats);
     let (spare, limits) = (Mutex::default(), Arc::clone(limits));
     Ok(Factory { engine, pre, ticker, slots, stops, seats, queue, spare, limits })
 }

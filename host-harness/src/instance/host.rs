@@ -75,10 +75,11 @@ pub(super) fn store(
     store.epoch_deadline_callback(move |_| {
         Ok(match meter.look() {
             Pace::Brisk => UpdateDeadline::Yield(1),
-            Pace::Long => {
-                let (ticks, way) = meter.make_way();
-                UpdateDeadline::YieldCustom(ticks, way)
+            Pace::Aside => {
+                std::thread::yield_now();
+                UpdateDeadline::Continue(1)
             }
+            Pace::Long => UpdateDeadline::YieldCustom(1, meter.make_way()),
             Pace::UsedUp => UpdateDeadline::Interrupt,
         })
     });

@@ -44,6 +44,10 @@ fn collect_up_to(
             }
             _ => blocks.push(part),
         }
+        // Whoever has all of it need not ask for the end.
+        if declared == Some(size) {
+            break;
+        }
     }
     if let [_] = blocks.as_slice() {
         return Ok(blocks.pop().unwrap_or_default());
@@ -97,6 +101,13 @@ mod tests {
     }
 
     #[test]
+    fn nobody_asks_for_more_than_there_is() {
+        let mut parts = [b"ab", b"cd"].into_iter();
+        let next = |_| Ok(Some(parts.next().expect("there is no more").to_vec()));
+        assert_eq!(collect(Some(4), next).unwrap(), b"abcd");
+    }
+
+    #[test]
     fn blocks_are_joined_in_their_order() {
         let all: Vec<Vec<u8>> = (0..9).map(|n| vec![n; BLOCK / 3 + usize::from(n)]).collect();
         let slices: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
@@ -115,7 +126,7 @@ mod tests {
     fn bodies_beyond_the_limit_are_not_taken() {
         let unread = |_| panic!("read although the size was declared");
         assert_eq!(collect_up_to(9, Some(10), unread).unwrap_err().kind, ErrorKind::TooLarge);
-        for (declared, limit) in [(Some(4), 4), (None, 8)] {
+        for (declared, limit) in [(Some(3), 4), (None, 8)] {
             let error = collect_up_to(limit, declared, parts(&[b"abcd", b"e"])).unwrap_err();
             assert_eq!((error.kind, error.delivery), (ErrorKind::TooLarge, Delivery::Unknown));
             assert_eq!(collect_up_to(limit, declared, parts(&[b"ab", b"cd"])).unwrap(), b"abcd");

@@ -19,9 +19,6 @@ use crate::http::{Incoming, Request, Response, Transport, TransportError};
 
 use super::failure;
 
-/// The longest wait for a connection, for hosts without a limit of their own.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// The network as the component sees it.
 pub(super) struct WasiHttp;
 
@@ -54,7 +51,7 @@ fn begin(request: &Request) -> Result<Answer, TransportError> {
         false => Some(outgoing.body().map_err(|()| failure::unsendable(request))?),
     };
     // Sent before the body is written: a host takes only so much of a body that nobody reads yet.
-    let future = outgoing_handler::handle(outgoing, Some(options(request)))
+    let future = outgoing_handler::handle(outgoing, request.timeout.map(options))
         .map_err(|code| failure::of_code(request, &code))?;
     // When the writing fails, the answer still says why: the connection was refused, or the server had enough (413).
     if let Some(body) = body
@@ -118,8 +115,12 @@ fn outgoing(request: &Request) -> Result<OutgoingRequest, TransportError> {
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let scheme = if scheme == "http" { Scheme::Http } else { Scheme::Https };
     let outgoing = OutgoingRequest::new(headers);
-    outgoing
-        .set_method(&method(&request.method))
+    // A new request is a GET already, and each call into the host has its price.
+    let named = match method(&request.method) {
+        Method::Get => Ok(()),
+        other => outgoing.set_method(&other),
+    };
+    named
         .and_then(|()| outgoing.set_scheme(Some(&scheme)))
         .and_then(|()| outgoing.set_authority(Some(authority)))
         .and_then(|()| outgoing.set_path_with_query(Some(path)))
@@ -127,14 +128,11 @@ fn outgoing(request: &Request) -> Result<OutgoingRequest, TransportError> {
     Ok(outgoing)
 }
 
-/// A host may not know a timeout; then its own one holds.
-fn options(request: &Request) -> RequestOptions {
-    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+/// A host may not know the timeout; then its own one holds, as it does for connecting.
+fn options(timeout: Duration) -> RequestOptions {
+    let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
     let options = RequestOptions::new();
-    let _ = options.set_connect_timeout(Some(nanoseconds(CONNECT_TIMEOUT)));
-    if let Some(timeout) = request.timeout {
-        let _ = options.set_first_byte_timeout(Some(nanoseconds(timeout)));
-    }
+    let _ = options.set_first_byte_timeout(Some(nanoseconds));
     options
 }
 

@@ -107,7 +107,7 @@ async fn catalog_has_the_sixteen_actions() {
     assert_eq!(labels, wanted);
 }
 
-/// P-4, P-5: every action has Debug Request, default false, and every input has what its line of the table shows.
+/// P-4, P-5, P-RAW12: every action has Debug Request, default false, and every input has what its line of the table shows.
 #[tokio::test]
 async fn every_input_has_a_label_and_a_comment() {
     let harness = harness();

@@ -20,6 +20,17 @@ async fn requests_carry_the_personal_access_token() {
     assert_eq!(sent, format!("Bearer {}", rig.workspace.token()));
 }
 
+/// P-A5: a personal access token is used as it is, as whoever it belongs to, and nothing is asked for in its place.
+#[tokio::test]
+async fn personal_access_tokens_are_not_exchanged() {
+    let rig = Rig::new().await;
+    for _ in 0..2 {
+        let me = rig.json("getCurrentUser", json!({})).await;
+        assert_eq!(me["userName"], "ines.moreau@example.com");
+    }
+    assert_eq!(rig.wire(), ["GET /api/2.0/preview/scim/v2/Me"; 2]);
+}
+
 /// P-A2, P-A3: a bare host, a scheme, a trailing slash and a pasted deep link lead to the same origin.
 #[tokio::test]
 async fn every_form_of_a_host_is_the_same_origin() {
@@ -82,7 +93,7 @@ async fn http_needs_loopback_and_consent() {
     assert_eq!(workspace.requests().len(), 0);
 }
 
-/// P-ME, P-B2, P-B4: client credentials at the workspace's token URL reach the workspace, as the service principal.
+/// P-ME, P-B2, P-B3, P-B4: client credentials at the workspace's token URL reach the workspace, as the service principal.
 #[tokio::test]
 async fn service_principal_reaches_the_workspace() {
     let rig = Rig::oauth().await;

@@ -26,7 +26,7 @@ async fn relative_urls_get_the_prefix() {
     }
 }
 
-/// P-RAW2: a full URL replaces the prefix; to the connection's own origin it is authorized.
+/// P-RAW1, P-RAW2: a full URL replaces the prefix; to the connection's own origin it is authorized.
 #[tokio::test]
 async fn a_full_url_to_the_workspace_is_authorized() {
     let rig = Rig::new().await;

@@ -13,7 +13,7 @@ use crate::settings::Limits;
 /// How often running guests are looked at, and so the longest that one computes before others get their turn.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
 
-/// The same while a guest computes for long: others have waited for less when it makes way for them.
+/// The same while a guest computes for long and offers its core at each tick: the longest that others wait for it.
 const TICK_ASIDE: Duration = Duration::from_micros(500);
 
 /// Instances for steps that stop something, beside those for all other steps.

@@ -94,9 +94,10 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
         let why = "the secret stays in the host and is no field of a connection here";
         return Err(Error::connection(kind.secret, why));
     }
-    if let Some(resolved) = settled(kind, &given) {
-        return Ok(resolved);
-    }
+    let given = match settled(kind, given) {
+        Ok(resolved) => return Ok(resolved),
+        Err(given) => given,
+    };
     let full = kind.schema.value();
     let cleaned = clean::clean(&without(&full, kind.secret), given)
         .map_err(|misfits| unfit(&full, &misfits.into_iter().next().unwrap_or_default()))?;
@@ -108,11 +109,14 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
 }
 
 /// What fields lead to that a check has normalised, as those of every step are: they fit as they are, and holding them
-/// against their schema takes longer than all else that a short action does.
-fn settled(kind: &ConnectionType, given: &Value) -> Option<Resolved> {
-    let mut fields = given.as_object()?.clone();
+/// against their schema takes longer than all else that a short action does. Others are given back.
+fn settled(kind: &ConnectionType, given: Value) -> Result<Resolved, Value> {
+    let Value::Object(mut fields) = given else { return Err(given) };
     fields.insert(kind.secret.to_owned(), Value::Null);
-    (kind.resolve)(&fields).ok().filter(|resolved| resolved.fields == *given)
+    let resolved = (kind.resolve)(&fields);
+    fields.shift_remove(kind.secret);
+    let given = Value::Object(fields);
+    resolved.ok().filter(|resolved| resolved.fields == given).ok_or(given)
 }
 
 /// A schema less one property.

@@ -11,8 +11,8 @@ pub(crate) struct Location {
     pub(crate) path: String,
 }
 
-/// Texts that stand for something to fill in.
-const PLACEHOLDERS: [&str; 6] = ["replace-me", "<", ">", "{", "}", "your-workspace"];
+/// Texts that stand for something to fill in, as brackets and braces do.
+const PLACEHOLDERS: [&str; 2] = ["replace-me", "your-workspace"];
 
 /// Reads a host or a URL; `https://` is assumed. The error is a clause for a person: "must not contain spaces".
 pub(crate) fn read(text: &str) -> Result<Location, String> {
@@ -21,8 +21,9 @@ pub(crate) fn read(text: &str) -> Result<Location, String> {
         return Err("is required".to_owned());
     }
     let lower = text.to_ascii_lowercase();
-    if let Some(found) = PLACEHOLDERS.iter().find(|p| lower.contains(*p)) {
-        let shown = if *found == "replace-me" { "REPLACE-ME" } else { "the placeholder" };
+    let named = PLACEHOLDERS.into_iter().find(|name| lower.contains(name));
+    if named.is_some() || text.contains(['<', '>', '{', '}']) {
+        let shown = if named == Some("replace-me") { "REPLACE-ME" } else { "the placeholder" };
         return Err(format!(
             "replace {shown} by the name of your workspace, as in dbc-a1b2c3d4-e5f6.cloud.databricks.com"
         ));

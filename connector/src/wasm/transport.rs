@@ -84,8 +84,11 @@ impl Incoming for Answer {
         let headers = answer
             .headers()
             .entries()
-            .iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), header_text(value)))
+            .into_iter()
+            .map(|(mut name, value)| {
+                name.make_ascii_lowercase();
+                (name, header_text(value))
+            })
             .collect();
         let status = answer.status();
         let body = answer.consume().map_err(|()| broken_off())?;
@@ -198,6 +201,7 @@ fn declared_size(request: &Request, headers: &[(String, String)]) -> Option<usiz
 }
 
 /// Header values are bytes; Databricks' own are ASCII.
-fn header_text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
+fn header_text(value: Vec<u8>) -> String {
+    String::from_utf8(value)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -51,10 +51,11 @@ pub(crate) fn read(text: &str) -> Result<Location, String> {
         }
         other => return Err(format!("must be an https URL, not {}", other.escape_debug())),
     };
-    let origin = match port {
-        Some(port) if port != own_port => format!("{scheme}://{host}:{port}"),
-        _ => format!("{scheme}://{host}"),
-    };
+    let mut origin = [&scheme, "://", &host].concat();
+    if let Some(port) = port.filter(|port| *port != own_port) {
+        origin.push(':');
+        origin.push_str(&port.to_string());
+    }
     Ok(Location { origin, host, path: path.to_owned() })
 }
 

@@ -37,7 +37,7 @@ fn segment(name: &str, value: &str) -> Result<String, Error> {
 
 /// Percent-encodes a path segment or a part of a query.
 pub(crate) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, ENCODED).to_string()
+    utf8_percent_encode(text, ENCODED).collect()
 }
 
 /// The query of some fields: arrays repeat the key, objects give dotted keys, null is left out.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
@@ -165,11 +165,8 @@ impl Egress {
             self.turn(outgoing, flight).await?;
             let attempt = self.attempt(outgoing, flight).await?;
             let outcome = outcome(&attempt);
-            if let Outcome::Answered { status, .. } = outcome {
-                self.pace.answered();
-                if status < 400 {
-                    self.pace.budget.succeeded(spent);
-                }
+            if let Outcome::Answered { status: ..400, .. } = outcome {
+                self.pace.budget.succeeded(spent);
             }
             let decision = retry::decide(&Situation {
                 class: outgoing.admission.retry,
@@ -313,7 +310,11 @@ impl Egress {
         };
         let host = head.uri.host().unwrap_or_default();
         let left = flight.deadline.saturating_duration_since(flight.clock.now());
+        let began = Instant::now();
         let asked = exchange::ask(&self.client, request, outgoing.first_byte, left).await;
+        if asked.is_ok() {
+            self.pace.answered(began.elapsed());
+        }
         if !asked.as_ref().is_err_and(|failure| failure.unsent) {
             flight.depart();
         }

@@ -145,6 +145,11 @@ impl Ticker {
         drop(state);
         Running { shared: Arc::clone(shared) }
     }
+
+    /// Whether no more than one guest runs.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.shared.running.load(Ordering::Relaxed) <= 1
+    }
 }
 
 impl Drop for Ticker {

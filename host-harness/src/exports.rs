@@ -2,14 +2,14 @@
 //!
 //! What the generated bindings load compares the types of all functions of the contract with ours, name by name, for every
 //! instance: a tenth of a short call. The types are the component's, so that the first instance tells of all of them, and a
-//! later one has only the function that it calls looked at.
+//! later one has only the function that it calls looked at; the one that begins an action before there is one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use wasmtime::Store;
 use wasmtime::component::{
-    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower,
+    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc,
 };
 
 use crate::bindings::{actions, catalog, choices, generated, types};
@@ -37,6 +37,7 @@ struct Functions {
 pub(crate) struct Connector {
     instance: Instance,
     functions: Arc<Functions>,
+    start: TypedFunc<(Arc<actions::Invocation>,), (Step,)>,
 }
 
 impl ConnectorPre {
@@ -52,10 +53,12 @@ impl ConnectorPre {
     ) -> wasmtime::Result<Connector> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
         if !self.fits.load(Relaxed) {
-            generated::Connector::new(store, &instance)?;
+            generated::Connector::new(&mut *store, &instance)?;
             self.fits.store(true, Relaxed);
         }
-        Ok(Connector { instance, functions: Arc::clone(&self.functions) })
+        let functions = Arc::clone(&self.functions);
+        let start = instance.get_typed_func(store, &functions.start)?;
+        Ok(Connector { instance, functions, start })
     }
 }
 
@@ -102,9 +105,10 @@ impl Connector {
     pub(crate) async fn call_start(
         &self,
         store: &mut Store<Host>,
-        invocation: &actions::Invocation,
+        invocation: &Arc<actions::Invocation>,
     ) -> wasmtime::Result<Step> {
-        self.call(store, &self.functions.start, (invocation,)).await
+        let (step,) = self.start.call_async(store, (Arc::clone(invocation),)).await?;
+        Ok(step)
     }
 
     pub(crate) async fn call_resume(

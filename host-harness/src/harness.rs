@@ -254,8 +254,9 @@ fn factory(
     let stops = Arc::new(Semaphore::new(engine::STOPS as usize));
     let seats = Arc::new(Semaphore::new(budget::seats()));
     let ticker = engine::Ticker::new(&seats);
+    let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let (spare, limits) = (Mutex::default(), Arc::clone(limits));
-    Ok(Factory { engine, pre, ticker, slots, stops, seats, queue, spare, limits })
+    Ok(Factory { engine, pre, ticker, slots, stops, seats, queue, spare, has_cores, limits })
 }
 
 fn unexpected(error: &wasmtime::Error) -> Error {

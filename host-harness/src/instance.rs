@@ -38,6 +38,8 @@ pub(crate) struct Factory {
     pub(crate) queue: Semaphore,
     /// One that was made while a step waited for an answer.
     pub(crate) spare: Mutex<Option<(Fresh, OwnedSemaphorePermit)>>,
+    /// Whether there is a core for whoever answers beside the one that waits.
+    pub(crate) has_cores: bool,
     pub(crate) limits: Arc<Limits>,
 }
 
@@ -134,8 +136,17 @@ impl Factory {
         Ok(Fresh { store, connector, meter })
     }
 
-    /// Makes an instance for the next step, where there is room for it and none yet: for the time in which this step waits.
-    pub(crate) async fn stock(&self) {
+    /// What there is to do while a step waits for its workspace: an instance is made for the next step. Somebody waits for a
+    /// step that is no look at remote work, so that it stays awake for an answer from near, where it takes no core from others.
+    pub(crate) async fn meanwhile(&self, pace: &Pace, is_look: bool) {
+        self.stock().await;
+        if !is_look {
+            pace.stay_awake(|| self.has_cores && self.ticker.is_quiet()).await;
+        }
+    }
+
+    /// Makes an instance for the next step, where there is room for it and none yet.
+    async fn stock(&self) {
         // What this step has to send goes first.
         tokio::task::yield_now().await;
         let is_there = self.spare.lock().unwrap_or_else(PoisonError::into_inner).is_some();

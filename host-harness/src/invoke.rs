@@ -33,7 +33,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 pub(crate) struct Performance<'a> {
     factory: &'a Factory,
     connection: &'a Connection,
-    invocation: actions::Invocation,
+    invocation: Arc<actions::Invocation>,
     flight: Arc<Flight>,
     observer: &'a dyn Observer,
     /// Where it is written down, when it is.
@@ -107,7 +107,7 @@ impl<'a> Performance<'a> {
         Self {
             factory,
             connection,
-            invocation,
+            invocation: Arc::new(invocation),
             flight: Arc::new(flight),
             observer,
             chronicle,
@@ -303,12 +303,13 @@ impl<'a> Performance<'a> {
         let mut instance =
             self.factory.instance(Some(Arc::clone(egress)), &self.flight, log.clone()).await?;
         drop(place);
+        let is_look = matches!(entry, Entry::Resume(_));
         let outcome = {
             let mut call = pin!(self.guest(entry, &mut instance));
             tokio::select! {
                 biased;
                 outcome = &mut call => outcome,
-                () = self.factory.stock() => call.await,
+                () = self.factory.meanwhile(&egress.pace, is_look) => call.await,
             }
         };
         let outcome = instance.settle(outcome);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -30,6 +31,10 @@ impl Paces {
     }
 }
 
+/// A workspace that answers so soon is near: on this machine, or not far from it. To go to sleep for its answer and be woken
+/// takes a seventh of such a call; where answers take longer, nobody notices that, and nobody stays awake.
+const NEAR: Duration = Duration::from_micros(200);
+
 /// How fast and how stubbornly one workspace is called.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -43,6 +48,8 @@ pub(crate) struct Pace {
     pub(crate) stops: Arc<Semaphore>,
     /// Whether it ever answered.
     proven: AtomicBool,
+    /// Whether its last answer came from near.
+    near: AtomicBool,
 }
 
 impl Pace {
@@ -55,6 +62,7 @@ impl Pace {
             steps: Arc::new(Semaphore::new(half.max(1))),
             stops: Arc::new(Semaphore::new(STOPS as usize / 2)),
             proven: AtomicBool::new(false),
+            near: AtomicBool::new(false),
         }
     }
 
@@ -62,7 +70,49 @@ impl Pace {
         self.proven.load(Relaxed)
     }
 
-    pub(crate) fn answered(&self) {
+    /// Keeps the thread that waits for an answer from going to sleep, while it can be expected and nobody else needs the core:
+    /// where others stand in line, what counts is the work of all of them and not how soon one is done.
+    pub(crate) async fn stay_awake(&self, is_quiet: impl Fn() -> bool) {
+        let began = Instant::now();
+        while self.near.load(Relaxed) && is_quiet() && self.turns.nobody_waits() {
+            tokio::task::yield_now().await;
+            if began.elapsed() > NEAR {
+                return;
+            }
+        }
+    }
+
+    /// Notes an answer, and how long it took.
+    pub(crate) fn answered(&self, after: Duration) {
         self.proven.store(true, Relaxed);
+        self.near.store(after <= NEAR, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    /// Whether somebody who waits for an answer is still awake after a first look.
+    async fn is_awake(pace: &Pace, is_quiet: bool) -> bool {
+        let mut wait = pin!(pace.stay_awake(|| is_quiet));
+        poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_from_near_is_awaited_awake_and_not_for_long() {
+        let pace = Pace::new(&Limits::default(), &Clock::default());
+        assert!(!is_awake(&pace, true).await, "it never answered");
+        for (micros, expected) in [(150, true), (201, false), (10_000, false), (200, true)] {
+            pace.answered(Duration::from_micros(micros));
+            assert_eq!(is_awake(&pace, true).await, expected, "{micros} µs");
+            assert!(!is_awake(&pace, false).await, "others need the core");
+        }
+        // No answer comes.
+        pace.stay_awake(|| true).await;
     }
 }

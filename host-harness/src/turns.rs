@@ -297,6 +297,10 @@ impl Turns {
         }
     }
 
+    pub(crate) fn nobody_waits(&self) -> bool {
+        self.line().waiting == 0
+    }
+
     fn line(&self) -> MutexGuard<'_, Line<oneshot::Sender<Turn>>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }

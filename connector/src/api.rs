@@ -223,13 +223,11 @@ fn is_torn(answer: &Result<Response, Error>) -> bool {
     }
 }
 
-static ERROR_CODE: connector_rows::Name = connector_rows::Name::new("\"error_code\"");
-
 /// Whether a success is none: some gateways put their errors behind status 200.
 fn is_error(response: &Response) -> bool {
     // Only small ones: what is looked for is not at the end of a result.
     response.body.len() < 16_384
-        && ERROR_CODE.is_in(&response.body)
+        && connector_rows::mentions(&response.body, "\"error_code\"")
         && Said::read(response).body.is_some_and(|body| body.get("error_code").is_some())
 }
 

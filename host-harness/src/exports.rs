@@ -2,7 +2,8 @@
 //!
 //! What the generated bindings load compares the types of all functions of the contract with ours, name by name, for every
 //! instance: a tenth of a short call. The types are the component's, so that the first instance tells of all of them, and a
-//! later one has only the function that it calls looked at; the one that begins an action before there is one.
+//! later one has only the function that it calls looked at. That which begins an action is looked at when the instance is
+//! made, mostly while another step waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -96,6 +96,7 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
+    use crate::turns::Purpose;
 
     /// Whether somebody who waits for an answer is still awake after a first look.
     async fn is_awake(pace: &Pace, is_quiet: bool) -> bool {
@@ -114,5 +115,15 @@ mod tests {
         }
         // No answer comes.
         pace.stay_awake(|| true).await;
+        let (line, mut turns) = (Arc::from("line"), Vec::new());
+        loop {
+            let mut turn = Box::pin(pace.turns.wait(&line, Purpose::Start, |_| ()));
+            match poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx))).await {
+                Poll::Ready(turn) => turns.push(turn),
+                Poll::Pending => {
+                    break assert!(!is_awake(&pace, true).await, "others wait in line");
+                }
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ mod writer;
 
 pub use crate::bounds::{Fault, IsJson, Limits, Stop};
 pub use crate::cells::is_number;
-pub use crate::glance::{Name, is_nested};
+pub use crate::glance::{is_nested, mentions};
 pub use crate::writer::Writer;
 
 /// How rows are written.

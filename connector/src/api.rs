@@ -1,6 +1,6 @@
 //! Calls to the Databricks REST API: from an endpoint and an input to a request, from an answer to a result or an error.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -171,7 +171,7 @@ pub(crate) fn request(
     endpoint: &Endpoint,
     mut fields: Map<String, Value>,
 ) -> Result<Request, Error> {
-    let mut target = format!("{origin}{}", url::fill(endpoint.path, &mut fields)?);
+    let mut target = [origin, &url::fill(endpoint.path, &mut fields)?].concat();
     fields.retain(|_, value| !value.is_null());
     let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
     let mut body = Vec::new();
@@ -250,14 +250,9 @@ pub(crate) fn judged(retry: Retry, mut error: Error) -> Error {
 /// The depth from which on JSON is not taken, by serde_json too: what reads a result further on may recurse.
 const TOO_DEEP: usize = 128;
 
-/// Whether bytes are complete JSON.
-pub(crate) fn is_json(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
-}
-
 /// Makes sure that text is complete JSON and not nested too deep.
 pub(crate) fn check_json(text: &str) -> Result<(), Error> {
-    serde_json::from_str::<IgnoredAny>(text).map_err(|e| not_json(text, &e))?;
+    connector_rows::check(text).map_err(|e| not_json(text, &e))?;
     check_depth(text)
 }
 

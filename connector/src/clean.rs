@@ -158,7 +158,7 @@ fn shown(value: &Value) -> String {
         Value::Bool(flag) => flag.to_string(),
         Value::Number(_) => "a number".to_owned(),
         Value::String(text) if text.trim_start().starts_with(['[', '{']) => {
-            match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            match connector_rows::check(text) {
                 Ok(_) if twins::twin(text).is_some() => "JSON with a key twice".to_owned(),
                 Ok(_) => "other JSON".to_owned(),
                 Err(error) => {

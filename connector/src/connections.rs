@@ -2,7 +2,7 @@
 //! of the schema.
 
 use schemars::{JsonSchema, Schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::action::Fields;
@@ -94,29 +94,23 @@ pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, E
         let why = "the secret stays in the host and is no field of a connection here";
         return Err(Error::connection(kind.secret, why));
     }
-    let given = match settled(kind, given) {
-        Ok(resolved) => return Ok(resolved),
-        Err(given) => given,
-    };
+    if let Some(resolved) = settled(kind, &given) {
+        return Ok(resolved);
+    }
     let full = kind.schema.value();
     let cleaned = clean::clean(&without(&full, kind.secret), given)
         .map_err(|misfits| unfit(&full, &misfits.into_iter().next().unwrap_or_default()))?;
-    let Value::Object(mut cleaned) = cleaned else {
+    let Value::Object(cleaned) = cleaned else {
         return Err(Error::connection("fields", "no JSON object"));
     };
-    cleaned.insert(kind.secret.to_owned(), Value::Null);
     (kind.resolve)(&cleaned)
 }
 
 /// What fields lead to that a check has normalised, as those of every step are: they fit as they are, and holding them
-/// against their schema takes longer than all else that a short action does. Others are given back.
-fn settled(kind: &ConnectionType, given: Value) -> Result<Resolved, Value> {
-    let Value::Object(mut fields) = given else { return Err(given) };
-    fields.insert(kind.secret.to_owned(), Value::Null);
-    let resolved = (kind.resolve)(&fields);
-    fields.shift_remove(kind.secret);
-    let given = Value::Object(fields);
-    resolved.ok().filter(|resolved| resolved.fields == given).ok_or(given)
+/// against their schema takes longer than all else that a short action does.
+fn settled(kind: &ConnectionType, given: &Value) -> Option<Resolved> {
+    let resolved = (kind.resolve)(given.as_object()?).ok()?;
+    (resolved.fields == *given).then_some(resolved)
 }
 
 /// A schema less one property.
@@ -143,9 +137,15 @@ fn unfit(schema: &Value, misfit: &Misfit) -> Error {
     }
 }
 
-/// What only the host knows. It stands in the schema; the connector reads null.
-#[derive(Debug, Deserialize)]
+/// What only the host knows. It stands in the schema, and is not there to be read.
+#[derive(Debug)]
 struct Secret;
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Ok(Self)
+    }
+}
 
 impl JsonSchema for Secret {
     fn inline_schema() -> bool {

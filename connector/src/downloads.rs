@@ -14,7 +14,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::http::{Incoming, Request, Response};
 use crate::statement::{self, Chunk, Link};
 use crate::statement_result::Reading;
-use crate::{plain_text, rows};
+use crate::{plain_text, rows, url};
 
 pub(crate) const CHUNK: Endpoint =
     Endpoint::get("/api/2.0/sql/statements/{statement_id}/result/chunks/{chunk_index}");
@@ -356,6 +356,6 @@ fn no_link() -> Error {
 
 /// Host and port of a link. The rest of it is a secret.
 fn host(request: &Request) -> String {
-    let (_, rest) = request.url.split_once("://").unwrap_or_default();
+    let (_, rest) = url::split_scheme(&request.url).unwrap_or_default();
     plain_text::line(rest.split(['/', '?']).next().unwrap_or_default(), 100)
 }

@@ -1,6 +1,8 @@
 //! From what people paste as a host or a URL to an origin and a path. Not here: what the connection makes of them
 //! (`connections.rs`).
 
+use crate::url;
+
 /// A URL taken apart, as far as a connection needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -20,8 +22,34 @@ pub(crate) fn read(text: &str) -> Result<Location, String> {
     if text.is_empty() {
         return Err("is required".to_owned());
     }
-    let lower = text.to_ascii_lowercase();
-    let named = PLACEHOLDERS.into_iter().find(|name| lower.contains(name));
+    check_characters(text)?;
+    let (scheme, rest) = url::split_scheme(text).unwrap_or(("https", text));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    let (host, port) = host_and_port(authority)?;
+    let (prefix, own_port) = if scheme.eq_ignore_ascii_case("https") {
+        ("https://", 443)
+    } else if !scheme.eq_ignore_ascii_case("http") {
+        return Err(format!("must be an https URL, not {}", scheme.escape_debug()));
+    } else if is_loopback(&host) {
+        ("http://", 80)
+    } else {
+        return Err(
+            "must be https: over plain http the credentials could be read on the way".to_owned()
+        );
+    };
+    let mut origin = [prefix, &host].concat();
+    if let Some(port) = port.filter(|port| *port != own_port) {
+        origin.push(':');
+        origin.push_str(&port.to_string());
+    }
+    Ok(Location { origin, host, path: path.to_owned() })
+}
+
+/// Names what cannot stand in a host or a URL.
+fn check_characters(text: &str) -> Result<(), String> {
+    let named = PLACEHOLDERS.into_iter().find(|name| has(text, name));
     if named.is_some() || text.contains(['<', '>', '{', '}']) {
         let shown = if named == Some("replace-me") { "REPLACE-ME" } else { "the placeholder" };
         return Err(format!(
@@ -34,29 +62,14 @@ pub(crate) fn read(text: &str) -> Result<Location, String> {
     if text.contains('\\') {
         return Err("must not contain a backslash".to_owned());
     }
-    let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-        None => ("https".to_owned(), text),
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    let path = tail.split(['?', '#']).next().unwrap_or_default();
-    let (host, port) = host_and_port(authority)?;
-    let own_port = match scheme.as_str() {
-        "https" => 443,
-        "http" if is_loopback(&host) => 80,
-        "http" => {
-            return Err("must be https: over plain http the credentials could be read on the way"
-                .to_owned());
-        }
-        other => return Err(format!("must be an https URL, not {}", other.escape_debug())),
-    };
-    let mut origin = [&scheme, "://", &host].concat();
-    if let Some(port) = port.filter(|port| *port != own_port) {
-        origin.push(':');
-        origin.push_str(&port.to_string());
-    }
-    Ok(Location { origin, host, path: path.to_owned() })
+    Ok(())
+}
+
+/// Whether a word stands in a text, in any case. Both are short, so that looking everywhere takes less time than getting
+/// ready to search.
+fn has(text: &str, word: &str) -> bool {
+    let mut places = text.as_bytes().windows(word.len());
+    places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {

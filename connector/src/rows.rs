@@ -147,8 +147,7 @@ mod tests {
 
     fn written(data: &str, columns: &[Column], format: Format) -> Result<String, Error> {
         let limits = Limits { rows: u64::MAX, bytes: u64::MAX, pause: usize::MAX };
-        let mut writer =
-            Writer::new(columns, format, crate::api::is_json, limits, false, Vec::new());
+        let mut writer = Writer::new(columns, format, limits, false, Vec::new());
         let fed = writer.feed(data.as_bytes()).and_then(|_| writer.end());
         fed.map_err(|fault| broken(fault, 0))?;
         Ok(format!("[{}]", String::from_utf8(writer.into_written().unwrap()).unwrap()))

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::action::{Output, Step};
-use crate::api;
 use crate::error::Error;
 use crate::rows::{self, ResultFormat};
 use crate::statement::{Chunk, Manifest, Said, Statement};
@@ -162,7 +161,7 @@ impl Reading {
             bytes: left(wanted.max_bytes, self.bytes),
             pause: out.len() + MOST_STEP_BYTES,
         };
-        Writer::new(columns, wanted.format.format(), api::is_json, limits, self.rows > 0, out)
+        Writer::new(columns, wanted.format.format(), limits, self.rows > 0, out)
     }
 
     /// The index of the chunk to read next, or none when the result is complete.

@@ -1,17 +1,17 @@
 //! Keys that stand twice in one object of a JSON text: one of the two values would be lost in silence.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// The first key that its object has twice. The text is valid JSON.
 pub(crate) fn twin(json: &str) -> Option<String> {
-    let mut objects: Vec<HashSet<Cow<'_, str>>> = Vec::new();
+    let mut objects: Vec<BTreeSet<Cow<'_, str>>> = Vec::new();
     let mut rest = json;
     while let Some(at) = rest.find(['{', '}', '"']) {
         let (_, here) = rest.split_at_checked(at)?;
         let mut end = 1;
         if here.starts_with('{') {
-            objects.push(HashSet::new());
+            objects.push(BTreeSet::new());
         } else if here.starts_with('}') {
             objects.pop();
         } else {

@@ -1,5 +1,7 @@
 //! Percent-encoding of paths and queries as Databricks reads them. Not here: which host a path belongs to (`connections.rs`).
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
@@ -7,6 +9,12 @@ use crate::error::Error;
 
 /// What RFC 3986 calls unreserved stays readable; all else is encoded, a slash too.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The scheme of a URL, and what comes after its slashes.
+pub(crate) fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
+}
 
 /// Fills the `{holes}` of a path template, taking the values out of `fields`.
 pub(crate) fn fill(template: &str, fields: &mut Map<String, Value>) -> Result<String, Error> {
@@ -28,7 +36,7 @@ pub(crate) fn fill(template: &str, fields: &mut Map<String, Value>) -> Result<St
 }
 
 /// One path segment. Dot segments are refused, since URL parsers resolve even their encoded form.
-fn segment(name: &str, value: &str) -> Result<String, Error> {
+fn segment<'v>(name: &str, value: &'v str) -> Result<Cow<'v, str>, Error> {
     if matches!(value, "" | "." | "..") {
         return Err(Error::input(name, format!("{value:?} cannot be part of a URL")));
     }
@@ -36,8 +44,8 @@ fn segment(name: &str, value: &str) -> Result<String, Error> {
 }
 
 /// Percent-encodes a path segment or a part of a query.
-pub(crate) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, ENCODED).collect()
+pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, ENCODED).into()
 }
 
 /// The query of some fields: arrays repeat the key, objects give dotted keys, null is left out.

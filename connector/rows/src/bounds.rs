@@ -1,8 +1,5 @@
 //! What bounds the reading of rows, and what can be wrong with them.
 
-/// Tells whether text is complete JSON.
-pub type IsJson = fn(&[u8]) -> bool;
-
 /// What ends the reading before the rows do, or interrupts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -1,6 +1,17 @@
 //! What a glance at JSON tells, without reading it.
 
 use memchr::{memchr2_iter, memmem};
+use serde::de::IgnoredAny;
+
+/// Makes sure that text is complete JSON.
+pub fn check(text: &str) -> serde_json::Result<()> {
+    serde_json::from_str::<IgnoredAny>(text).map(drop)
+}
+
+/// Whether bytes are complete JSON.
+pub(crate) fn is_json(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| check(text).is_ok())
+}
 
 /// Whether JSON is nested so many levels deep.
 pub fn is_nested(json: &[u8], levels: usize) -> bool {

@@ -12,9 +12,9 @@ mod glance;
 mod scan;
 mod writer;
 
-pub use crate::bounds::{Fault, IsJson, Limits, Stop};
+pub use crate::bounds::{Fault, Limits, Stop};
 pub use crate::cells::is_number;
-pub use crate::glance::{is_nested, mentions};
+pub use crate::glance::{check, is_nested, mentions};
 pub use crate::writer::Writer;
 
 /// How rows are written.

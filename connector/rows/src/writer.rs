@@ -1,9 +1,9 @@
 //! The reading of an array of rows, byte by byte where it has to be and in runs where it can, and the writing of each row.
 
-use crate::bounds::{Fault, IsJson, Limits, Stop};
+use crate::bounds::{Fault, Limits, Stop};
 use crate::cells::{is_number, join_lines, quote, quote_csv, unescape};
 use crate::scan::{copy_plain, copy_words};
-use crate::{Column, Format, Kind};
+use crate::{Column, Format, Kind, glance};
 
 /// A single row may become this large, in bytes.
 const LARGEST: usize = 64 << 20;
@@ -38,7 +38,6 @@ enum Place {
 pub struct Writer<'a> {
     columns: &'a [Column],
     format: Format,
-    is_json: IsJson,
     limits: Limits,
     out: Vec<u8>,
     /// How much of it was there before.
@@ -63,11 +62,10 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// `is_json` judges cells that hold JSON; whoever has a parser already needs no second one here. `joined` is whether rows were written before, `out` what to append to.
+    /// `joined` is whether rows were written before, `out` what to append to.
     pub fn new(
         columns: &'a [Column],
         format: Format,
-        is_json: IsJson,
         limits: Limits,
         joined: bool,
         out: Vec<u8>,
@@ -76,7 +74,6 @@ impl<'a> Writer<'a> {
         Self {
             columns,
             format,
-            is_json,
             limits,
             out,
             start,
@@ -349,7 +346,7 @@ impl<'a> Writer<'a> {
         if self.escaped {
             unescape(&mut self.out, self.cell);
         }
-        if (self.is_json)(self.out.get(self.cell..).unwrap_or_default()) {
+        if glance::is_json(self.out.get(self.cell..).unwrap_or_default()) {
             return self.join_lines();
         }
         self.out.truncate(self.cell);
@@ -403,7 +400,7 @@ impl<'a> Writer<'a> {
     fn end_bare(&mut self) -> Result<(), Fault> {
         self.place = Place::AfterCell;
         let value = self.out.get(self.cell..).unwrap_or_default();
-        if !(self.is_json)(value) {
+        if !glance::is_json(value) {
             return Err(Fault::NotJson);
         }
         if self.format != Format::Csv {

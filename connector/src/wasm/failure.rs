@@ -4,6 +4,7 @@ use waki::ErrorCode;
 
 use crate::error::{Delivery, ErrorKind};
 use crate::http::{Request, TransportError};
+use crate::url;
 
 /// The failure for a code of `wasi:http`: one row for each, so that a new one fails to compile.
 pub(super) fn of_code(request: &Request, code: &ErrorCode) -> TransportError {
@@ -135,7 +136,7 @@ fn failure(kind: ErrorKind, delivery: Delivery, message: String) -> TransportErr
 
 /// Host and port.
 fn authority(request: &Request) -> &str {
-    let (_, rest) = request.url.split_once("://").unwrap_or(("", &request.url));
+    let (_, rest) = url::split_scheme(&request.url).unwrap_or(("", &request.url));
     rest.split(['/', '?']).next().unwrap_or_default()
 }
 

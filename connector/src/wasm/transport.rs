@@ -16,6 +16,7 @@ use waki::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::body;
 use crate::error::ErrorKind;
 use crate::http::{Incoming, Request, Response, Transport, TransportError};
+use crate::url;
 
 use super::failure;
 
@@ -114,7 +115,7 @@ fn outgoing(request: &Request) -> Result<OutgoingRequest, TransportError> {
         headers.push(("content-length".to_owned(), size.into_bytes()));
     }
     let headers = Fields::from_list(&headers).map_err(|_| unsendable())?;
-    let (scheme, rest) = request.url.split_once("://").ok_or_else(unsendable)?;
+    let (scheme, rest) = url::split_scheme(&request.url).ok_or_else(unsendable)?;
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let scheme = if scheme == "http" { Scheme::Http } else { Scheme::Https };
     let outgoing = OutgoingRequest::new(headers);

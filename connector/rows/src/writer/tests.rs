@@ -1,5 +1,4 @@
 use proptest::prelude::*;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::*;
@@ -9,10 +8,6 @@ const FORMATS: [Format; 5] =
     [Format::Objects, Format::Arrays, Format::Raw, Format::Csv, Format::Ndjson];
 const KINDS: [Kind; 4] = [Kind::Number, Kind::Boolean, Kind::Json, Kind::Text];
 const NONE: Limits = Limits { rows: u64::MAX, bytes: u64::MAX, pause: usize::MAX };
-
-fn is_json(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
-}
 
 /// A column of each kind.
 fn columns() -> Vec<Column> {
@@ -28,7 +23,7 @@ fn written<'p>(
     format: Format,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Result<String, Fault> {
-    let mut writer = Writer::new(columns, format, is_json, NONE, false, Vec::new());
+    let mut writer = Writer::new(columns, format, NONE, false, Vec::new());
     for piece in pieces {
         writer.feed(piece)?;
     }
@@ -205,13 +200,13 @@ fn a_pause_ends_with_a_row_and_not_before_nothing() {
     let columns = [Column::new("\"c\"", Kind::Number)];
     let text = b"[[\"1\"],[\"22\"],[\"333\"]]";
     let limits = Limits { pause: 6, ..NONE };
-    let mut writer = Writer::new(&columns, Format::Arrays, is_json, limits, false, Vec::new());
+    let mut writer = Writer::new(&columns, Format::Arrays, limits, false, Vec::new());
     writer.begin(0, Some(3));
     assert_eq!(writer.feed(text), Ok(Some(Stop::Pause)));
     let offset = writer.offset();
     assert_eq!((offset, writer.rows(), writer.bytes()), (13, 2, 8));
     assert_eq!(writer.into_written().unwrap(), b"[1],[22]");
-    let mut writer = Writer::new(&columns, Format::Arrays, is_json, limits, true, Vec::new());
+    let mut writer = Writer::new(&columns, Format::Arrays, limits, true, Vec::new());
     writer.begin(offset, Some(1));
     // No pause when nothing but the end is left.
     assert_eq!(writer.feed(&text[13..]), Ok(None));
@@ -294,7 +289,7 @@ proptest! {
         loop {
             let joined = !all.is_empty();
             let limits = Limits { pause, ..NONE };
-            let mut writer = Writer::new(&columns, format, is_json, limits, joined, Vec::new());
+            let mut writer = Writer::new(&columns, format, limits, joined, Vec::new());
             writer.begin(offset, None);
             let stop = writer.feed(&array.as_bytes()[usize::try_from(offset).unwrap()..]).unwrap();
             offset = writer.offset();
@@ -312,7 +307,7 @@ proptest! {
     fn limits_hold(array in array(), rows in 1..5_u64, bytes in 0..120_u64) {
         let columns = columns();
         let limits = Limits { rows, bytes, pause: usize::MAX };
-        let mut writer = Writer::new(&columns, Format::Ndjson, is_json, limits, false, Vec::new());
+        let mut writer = Writer::new(&columns, Format::Ndjson, limits, false, Vec::new());
         let stop = writer.feed(array.as_bytes()).unwrap();
         let (count, size) = (writer.rows(), writer.bytes());
         let whole = written(&columns, Format::Ndjson, [array.as_bytes()]).unwrap();
@@ -338,7 +333,7 @@ proptest! {
         for columns in [columns(), Vec::new()] {
             let rows = written(&columns, format, [one, two]);
             if rows.is_ok() {
-                prop_assert!(is_json(&bytes));
+                prop_assert!(glance::is_json(&bytes));
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{FileContent, List, RawRequest, ResponseType, Text, target};
@@ -106,7 +105,7 @@ fn data_content(data: Value) -> Content {
         Value::String(text) => text,
         json => json.to_string(),
     };
-    let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+    let is_json = connector_rows::check(&text).is_ok();
     let content_type = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
     Content { body: text.into_bytes(), content_type: Some(content_type.to_owned()), is_form: false }
 }

@@ -4,11 +4,12 @@
 use percent_encoding::percent_decode_str;
 
 use crate::error::Error;
+use crate::url;
 
 /// The full URL for what was typed into the URL input, without the query parameters of their own input.
 pub(super) fn full_url(origin: &str, typed: &str) -> Result<String, Error> {
     check_characters(typed)?;
-    match typed.split_once("://") {
+    match url::split_scheme(typed) {
         Some((scheme, rest)) if is_scheme(scheme) => absolute(scheme, rest),
         _ => relative(origin, typed),
     }

@@ -1,6 +1,8 @@
 //! Paths and queries of requests: characters that every server reads alike, and nothing that a server could resolve to
 //! another path than the one that was decided about.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 /// Beside letters, digits and escapes, what RFC 3986 lets stand in a path.
@@ -60,15 +62,16 @@ pub(crate) fn canonical(path: &str) -> Option<Vec<String>> {
 }
 
 /// Without any escape, however often they are escaped themselves; none when it is not text.
-fn decoded(path: &str) -> Option<String> {
-    let mut path = path.to_owned();
-    loop {
+fn decoded(path: &str) -> Option<Cow<'_, str>> {
+    let mut path = Cow::Borrowed(path);
+    while path.contains('%') {
         let next = percent_decode_str(&path).decode_utf8().ok()?.into_owned();
         if next == path {
-            return Some(path);
+            break;
         }
-        path = next;
+        path = Cow::Owned(next);
     }
+    Some(path)
 }
 
 /// What stands between slashes, or between what normalises to one (Unicode NFKC).

@@ -142,6 +142,7 @@ mod tests {
             ("http://localhost:9/", "http://localhost:9"),
             ("http://[::1]:9", "http://[::1]:9"),
             ("httpbin.example", "https://httpbin.example"),
+            ("HTTP://LOCALHOST:80/a:b", "http://localhost"),
         ] {
             assert_eq!(read(given).map(|l| l.origin), Ok(origin.to_owned()), "{given}");
         }
@@ -160,6 +161,9 @@ mod tests {
             ("http://10.0.0.1", "https"),
             ("http://127.0.0.1.evil.example", "https"),
             ("ftp://dbc-1.cloud.databricks.com", "https URL"),
+            ("dbc-1.cloud.databricks.com:443:https://x", "port"),
+            ("your-Workspace.cloud.databricks.com", "replace the placeholder"),
+            ("dbc-1.cloud.databricks.com/<path>", "replace the placeholder"),
             ("https://user:pw@dbc-1.cloud.databricks.com", "user name"),
             ("https://dbc-1.cloud.databricks.com\\@evil.example", "backslash"),
             ("https://", "domain name"),

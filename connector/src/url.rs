@@ -110,6 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_ends_with_the_first_colon_where_two_slashes_come() {
+        for (url, expected) in [
+            ("https://x/a://b", Some(("https", "x/a://b"))),
+            ("://x", Some(("", "x"))),
+            ("x:443/http://y", None),
+            ("/path", None),
+            ("mailto:x", None),
+        ] {
+            assert_eq!(split_scheme(url), expected, "{url}");
+        }
+    }
+
+    #[test]
     fn holes_are_encoded_as_one_segment_and_taken() {
         let mut input = fields(json!({ "id": "a/b c%ü", "other": 1 }));
         assert_eq!(fill("/w/{id}/start", &mut input).unwrap(), "/w/a%2Fb%20c%25%C3%BC/start");

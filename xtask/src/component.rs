@@ -14,6 +14,8 @@ const BUILD: &[&str] =
     &["build", "--locked", "--package", "connector", "--target", TARGET, "--profile", "component"];
 /// The linker leaves five bytes for each address and index otherwise, of which it needs two or three: a twelfth of all.
 const SHORT_NUMBERS: &str = "-Clink-arg=--compress-relocations";
+/// Sixteen bytes at once, which the searching of answers makes use of. Part of WebAssembly since its version 2.
+const SIMD: &str = "-Ctarget-feature=+simd128";
 
 /// Builds the component and answers with its path. Says nothing but warnings and errors when `quiet`.
 pub fn build(quiet: bool) -> Result<PathBuf> {
@@ -46,7 +48,7 @@ pub fn build_beside(native: &[&str]) -> Result<()> {
 ///
 /// The flags are the component's own: with `--target`, cargo gives them to nothing that runs on the host.
 pub fn command(cargo: &dyn Fn() -> Command, tree: &Path, target: &Path) -> Result<Command> {
-    let flags = [&remap::flags(&mut cargo(), tree, target)?, SHORT_NUMBERS].join("\u{1f}");
+    let flags = [&remap::flags(&mut cargo(), tree, target)?, SHORT_NUMBERS, SIMD].join("\u{1f}");
     let mut command = cargo();
     command
         .args(BUILD)

@@ -12,6 +12,7 @@ mod reproduce;
 mod resolved;
 mod sbom;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -37,6 +38,9 @@ enum Chore {
         /// `list` names them.
         name: Option<String>,
     },
+    /// Build what is handed on, the harness optimised as a whole and the component, and say where they are and what their
+    /// digests are.
+    Dist,
     /// Build the component alone and say where it is and what its digest is.
     Component,
     /// Build the component twice, in different places, and compare the digests.
@@ -71,10 +75,13 @@ fn main() -> Result<()> {
         Chore::Demo => demo()?,
         Chore::Test { args } => test(&args)?,
         Chore::Bench { name } => bench(name.as_deref())?,
-        Chore::Component => {
-            let file = component::build(false)?;
-            eprintln!("{}\nSHA-256 {}", file.display(), component::digest(&file)?);
+        Chore::Dist => {
+            let harness = distribution(&[])?.join("harness");
+            for file in [harness, component::file(&target_dir())] {
+                tell(&file)?;
+            }
         }
+        Chore::Component => tell(&component::build(false)?)?,
         Chore::Reproduce => {
             let digest = reproduce::check()?;
             eprintln!("SHA-256 {digest}, twice, by {}", reproduce::compiler()?);
@@ -115,6 +122,19 @@ fn test(args: &[String]) -> Result<()> {
         .env("SDK_PYTHON", python))
 }
 
+#[expect(clippy::print_stderr, reason = "a chore talks to the person who runs it")]
+fn tell(file: &Path) -> Result<()> {
+    eprintln!("{}\nSHA-256 {}", file.display(), component::digest(file)?);
+    Ok(())
+}
+
+/// Builds the harness as it is handed on, beside the component and more packages, and answers with its folder.
+fn distribution(more: &[&str]) -> Result<PathBuf> {
+    let build = ["build", "--profile", "dist", "--package", "host-harness"];
+    component::build_beside(&[&build, more].concat())?;
+    Ok(target_dir().join("dist"))
+}
+
 fn bench(name: Option<&str>) -> Result<()> {
     run(benchmarks()?().args(name))
 }
@@ -122,16 +142,9 @@ fn bench(name: Option<&str>) -> Result<()> {
 /// Builds the benchmarks together with what they measure, and answers with how to run them.
 fn benchmarks() -> Result<impl Fn() -> Command> {
     let python = python::sdk()?;
-    component::build_beside(&[
-        "build",
-        "--release",
-        "--package",
-        "host-harness",
-        "--package",
-        "connector-benches",
-    ])?;
+    let program = distribution(&["--package", "connector-benches"])?.join("connector-benches");
     Ok(move || {
-        let mut command = Command::new(target_dir().join("release/connector-benches"));
+        let mut command = Command::new(&program);
         command.env("SDK_PYTHON", &python);
         command
     })

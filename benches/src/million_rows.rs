@@ -19,7 +19,7 @@ use check::Content;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/million_rows.py");
 const ROWS: u64 = 1_000_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// Ten columns of what results are made of, with a NULL in every row but a few.
 const STATEMENT: &str = "SELECT id, \

@@ -1,4 +1,4 @@
-//! What a glance at JSON tells, without reading it.
+//! What is asked of every answer: whether it is JSON, how deep it is nested, what it mentions.
 
 use memchr::{memchr2_iter, memmem};
 use serde::de::IgnoredAny;

@@ -41,7 +41,7 @@ fn claiming(what: &str) -> Option<Guest> {
     };
     match what {
         "nothing" => Some(guest),
-        "text" => Some(guest.with("actions#start", &claim("$OUTPUT", 16, 200 << 20))),
+        "text" => Some(guest.with("actions#start", &claim("$OUTPUT", 20, 200 << 20))),
         "records" => Some(guest.with("choices#find", &claim("$NOTHING", 8, 7_000_000))),
         _ => None,
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::api::Api;
 use crate::error::Error;
+use crate::http::Stream;
 use crate::views::View;
 use crate::{dispatch, value_reader, views};
 
@@ -115,8 +116,21 @@ pub enum Step<S> {
         truncated: bool,
         /// What there is to say of the result where it has no place for it; a JSON object.
         summary: Option<Value>,
+        /// What follows `output`, which has only its own kind then.
+        rest: Option<Rest>,
     },
     Waiting(Waiting<S>),
+}
+
+/// A large answer that is passed on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rest {
+    /// What was read of it.
+    pub start: Vec<u8>,
+    /// What follows, for the host to read.
+    pub bytes: Stream,
+    /// The error of the action when that breaks off.
+    pub broken_off: Error,
 }
 
 /// Work that goes on remotely.
@@ -142,7 +156,7 @@ impl<S> Step<S> {
 
     /// Done, with JSON text that stays as it is.
     pub fn json(text: String) -> Self {
-        Self::Done { output: Output::Json(text), truncated: false, summary: None }
+        Self::Done { output: Output::Json(text), truncated: false, summary: None, rest: None }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::action::{Endpoint, Fields, Retry};
 use crate::connections::Workspace;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::error_body::Said;
-use crate::http::{Incoming, Request, Response, Transport};
+use crate::http::{Incoming, Request, Response, Rest, Transport};
 use crate::{plain_text, url};
 
 /// What an action calls Databricks with. Lives for one step.
@@ -111,9 +111,18 @@ impl Api<'_> {
     /// Sends a request as it is and answers with whatever came back, any status.
     pub fn send(&self, request: &Request) -> Result<Response, Error> {
         if self.debug {
-            return crate::debug::logged(request, &mut || self.transport.send(request));
+            let mut send = || Ok((self.transport.send(request)?, None));
+            return crate::debug::logged(request, &mut send).map(|(response, _)| response);
         }
         Ok(self.transport.send(request)?)
+    }
+
+    /// Like `send`, but a large success is only begun, to be passed on.
+    pub(crate) fn begin(&self, request: &Request) -> Result<(Response, Option<Rest>), Error> {
+        if self.debug {
+            return crate::debug::logged(request, &mut || self.transport.begin(request));
+        }
+        Ok(self.transport.begin(request)?)
     }
 }
 
@@ -131,7 +140,8 @@ impl Api<'_> {
         answer: &mut dyn Incoming,
     ) -> Result<Response, Error> {
         if self.debug {
-            return crate::debug::logged(request, &mut || answer.head());
+            let mut head = || Ok((answer.head()?, None));
+            return crate::debug::logged(request, &mut head).map(|(response, _)| response);
         }
         Ok(answer.head()?)
     }
@@ -262,7 +272,7 @@ pub(crate) fn check_depth(json: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::protocol(format!(
-        "the answer of Databricks is nested {TOO_DEEP} levels deep or more"
+        "the answer of Databricks makes a result that is nested {TOO_DEEP} levels deep or more"
     )))
 }
 
@@ -301,13 +311,22 @@ fn half(bytes: &[u8], at: usize) -> Option<bool> {
         .then_some(matches!(kind, b'8'..=b'9' | b'a' | b'b' | b'A' | b'B'))
 }
 
+/// Whether what came instead of JSON is for browsers.
+pub(crate) fn is_page(start: &[u8]) -> bool {
+    start.trim_ascii_start().starts_with(b"<")
+}
+
+pub(crate) fn a_page() -> Error {
+    Error::protocol(
+        "Databricks answered with an HTML page instead of JSON: a login page, a proxy or a private-link page; \
+         check the host of the connection",
+    )
+}
+
 /// Says what came instead of JSON.
 pub(crate) fn not_json(text: &str, error: &serde_json::Error) -> Error {
-    let start = text.trim_start();
-    let why = if start.starts_with('<') {
-        "Databricks answered with an HTML page instead of JSON: a login page, a proxy or a private-link page; \
-         check the host of the connection"
-            .to_owned()
+    let why = if is_page(text.as_bytes()) {
+        return a_page();
     } else if error.is_eof() {
         format!("the answer of Databricks ended early, after {} bytes of JSON", text.len())
     } else if error.is_data() {

@@ -1,7 +1,7 @@
 //! The body of an answer, read within bounds. Not here: where the parts come from (`wasm/`).
 
 use crate::error::{Delivery, ErrorKind};
-use crate::http::TransportError;
+use crate::http::{GLANCE, TransportError};
 
 /// The largest body that is taken, and the memory that one may take: a body whose size nobody states needs twice its size
 /// at its end, so only half as much of it is taken.
@@ -13,6 +13,20 @@ pub(crate) const PART: u64 = 64 * 1024;
 /// A body of unstated size is kept in blocks of about this size. In one piece it would be copied, and need its memory twice
 /// and more, each time that it outgrows it.
 const BLOCK: usize = 1024 * 1024;
+
+/// Reads so much of a body that is passed on. The answer is also whether that was all.
+pub(crate) fn begin(
+    mut next: impl FnMut(u64) -> Result<Option<Vec<u8>>, TransportError>,
+) -> Result<(Vec<u8>, bool), TransportError> {
+    let mut start = Vec::new();
+    while start.len() < GLANCE {
+        match next(PART)? {
+            Some(part) => start.extend_from_slice(&part),
+            None => return Ok((start, true)),
+        }
+    }
+    Ok((start, false))
+}
 
 /// Joins the parts that `next` gives. With a size that was `declared` the memory needed is that of the body and one part.
 pub(crate) fn collect(
@@ -97,6 +111,15 @@ mod tests {
         for declared in [None, Some(0), Some(5), Some(10)] {
             let body = collect_up_to(10, declared, parts(&[b"ab", b"", b"cde"])).unwrap();
             assert_eq!(body, b"abcde");
+        }
+    }
+
+    #[test]
+    fn a_body_is_begun_and_left_to_others() {
+        let part = vec![b'x'; GLANCE / 2 + 1];
+        for (count, read, is_all) in [(0, 0, true), (1, 1, true), (2, 2, false), (9, 2, false)] {
+            let (start, ended) = begin(parts(&vec![part.as_slice(); count])).unwrap();
+            assert_eq!((start.len(), ended), (read * part.len(), is_all), "{count}");
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use serde_json::Value;
 
 use crate::error::{Delivery, ErrorKind};
-use crate::http::{Request, Response, Transport, TransportError};
+use crate::http::{GLANCE, Request, Response, Rest, Stream, Transport, TransportError};
 
 /// Answers in the order given. A request too many is refused as one that was not sent.
 #[derive(Debug, Default)]
@@ -57,5 +58,20 @@ impl Transport for Canned {
                 message: format!("no answer is left for {} {}", request.method, request.url),
             })
         })
+    }
+
+    /// What is not read is the rest as a `Vec<u8>`.
+    fn begin(&self, request: &Request) -> Result<(Response, Option<Rest>), TransportError> {
+        let mut response = self.send(request)?;
+        if !response.is_success() || response.body.len() <= GLANCE {
+            return Ok((response, None));
+        }
+        let bytes = Stream(Rc::new(response.body.split_off(GLANCE)));
+        let broken_off = TransportError {
+            kind: ErrorKind::Protocol,
+            delivery: Delivery::Unknown,
+            message: "the answer broke off".to_owned(),
+        };
+        Ok((response, Some(Rest { bytes, broken_off })))
     }
 }

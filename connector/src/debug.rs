@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::http::{self, Request, Response, TransportError};
+use crate::http::{self, Request, Response, Rest, TransportError};
 use crate::secrets::{self, MASK};
 
 /// Bodies are shown up to here.
@@ -17,11 +17,14 @@ const SHOWN_BYTES: usize = 4 * 1024;
 /// Larger JSON is not read for the log alone, and what is not read cannot be masked.
 const READ_BYTES: usize = 1024 * 1024;
 
+/// An answer, or as much of it as was read.
+type Answer = (Response, Option<Rest>);
+
 /// Sends, and logs what was sent and what came back.
 pub(crate) fn logged(
     request: &Request,
-    send: &mut dyn FnMut() -> Result<Response, TransportError>,
-) -> Result<Response, Error> {
+    send: &mut dyn FnMut() -> Result<Answer, TransportError>,
+) -> Result<Answer, Error> {
     // The one clock of the crate. It measures for people; nothing is decided by it.
     let start = Instant::now();
     let outcome = send();
@@ -50,22 +53,22 @@ struct Line<'a> {
     ms: u64,
 }
 
-fn line(
-    request: &Request,
-    outcome: &Result<Response, TransportError>,
-    elapsed: Duration,
-) -> String {
-    let response = outcome.as_ref().ok();
+fn line(request: &Request, outcome: &Result<Answer, TransportError>, elapsed: Duration) -> String {
+    let (response, is_all) = match outcome {
+        Ok((response, rest)) => (Some(response), rest.is_none()),
+        Err(_) => (None, true),
+    };
     let line = Line {
         debug: "request",
         method: &request.method,
         url: secrets::mask_text(&request.url),
         request_headers: headers(&request.headers),
-        request_body: body(&request.body, &request.headers),
+        request_body: body(&request.body, &request.headers, true),
         status: response.map(|response| response.status),
         error: outcome.as_ref().err().map(|error| error.message.as_str()),
         response_headers: response.map(|response| headers(&response.headers)),
-        response_body: response.and_then(|response| body(&response.body, &response.headers)),
+        response_body: response
+            .and_then(|response| body(&response.body, &response.headers, is_all)),
         ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
     };
     serde_json::to_string(&line).unwrap_or_else(|_| "{\"debug\":\"request\"}".to_owned())
@@ -80,17 +83,21 @@ fn headers(headers: &[(String, String)]) -> Map<String, Value> {
     http::header_object(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
-/// What is shown of a body; none of an empty one.
-fn body(bytes: &[u8], headers: &[(String, String)]) -> Option<Value> {
+/// What is shown of a body, which may not be all there; none of an empty one.
+fn body(bytes: &[u8], headers: &[(String, String)], is_all: bool) -> Option<Value> {
     if bytes.is_empty() {
         return None;
     }
+    let size = match is_all {
+        true => format!("{} bytes", bytes.len()),
+        false => format!("more than {} bytes", bytes.len()),
+    };
     let media_type = headers
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
         .map_or("", |(_, value)| value.as_str());
     let Some(text) = readable(bytes, media_type) else {
-        return Some(Value::String(format!("({} bytes)", bytes.len())));
+        return Some(Value::String(format!("({size})")));
     };
     if let Ok(mut json) = serde_json::from_str::<Value>(text) {
         secrets::mask(&mut json);
@@ -98,13 +105,13 @@ fn body(bytes: &[u8], headers: &[(String, String)]) -> Option<Value> {
         if masked.len() <= SHOWN_BYTES {
             return Some(json);
         }
-        return Some(Value::String(cut(&masked, bytes.len())));
+        return Some(Value::String(cut(&masked, &size)));
     }
     // What begins like JSON and is none, a list of lines for instance, has names that nothing finds.
     if text.trim_start().starts_with(['{', '[']) {
-        return Some(Value::String(format!("({} bytes)", bytes.len())));
+        return Some(Value::String(format!("({size})")));
     }
-    Some(Value::String(cut(&secrets::mask_text(text), bytes.len())))
+    Some(Value::String(cut(&secrets::mask_text(text), &size)))
 }
 
 /// The text of a body that may be shown. A form upload is files of the user, and cut JSON cannot be masked.
@@ -115,12 +122,12 @@ fn readable<'a>(bytes: &'a [u8], media_type: &str) -> Option<&'a str> {
     std::str::from_utf8(bytes).ok()
 }
 
-fn cut(text: &str, bytes: usize) -> String {
+fn cut(text: &str, size: &str) -> String {
     if text.len() <= SHOWN_BYTES {
         return text.to_owned();
     }
     let shown = text.get(..text.floor_char_boundary(SHOWN_BYTES)).unwrap_or_default();
-    format!("{shown}… (of {bytes} bytes)")
+    format!("{shown}… (of {size})")
 }
 
 #[cfg(test)]
@@ -147,7 +154,8 @@ mod tests {
     }
 
     fn logged_line(request: &Request, response: Response) -> Value {
-        serde_json::from_str(&line(request, &Ok(response), Duration::from_micros(12_700))).unwrap()
+        serde_json::from_str(&line(request, &Ok((response, None)), Duration::from_micros(12_700)))
+            .unwrap()
     }
 
     /// J4: an exchange is one line, free of what stands under names of secrets.
@@ -157,7 +165,7 @@ mod tests {
             request("application/json", br#"{"n":9007199254740993,"client_secret":"SECRET"}"#);
         let text = line(
             &request,
-            &Ok(response(br#"{"token_value":"SECRET"}"#)),
+            &Ok((response(br#"{"token_value":"SECRET"}"#), None)),
             Duration::from_micros(12_700),
         );
         assert!(!text.contains('\n'));
@@ -196,7 +204,7 @@ mod tests {
             json!({ "location": link, "links": [{ "href": sas }], "note": format!("at {sas}.") });
         let headers = vec![("Location".to_owned(), link.to_owned())];
         let response = Response { status: 302, headers, body: answer.to_string().into_bytes() };
-        let text = line(&request, &Ok(response), Duration::ZERO);
+        let text = line(&request, &Ok((response, None)), Duration::ZERO);
         assert!(!text.contains("SECRET"), "{text}");
         for kept in ["X-Amz-Date=1", "sv=1&sig=***&se=2", "see <https://bucket.test/a?"] {
             assert!(text.contains(kept), "{kept}: {text}");
@@ -219,6 +227,16 @@ mod tests {
         let shown = line["request_body"].as_str().unwrap();
         assert!(shown.ends_with("ä… (of 8192 bytes)"));
         assert!(shown.len() < SHOWN_BYTES + 32);
+    }
+
+    #[test]
+    fn what_is_not_all_there_is_not_counted() {
+        let rest = || {
+            let transport = crate::canned::Canned::new([response(&[b'x'; http::GLANCE + 1])]);
+            crate::http::Transport::begin(&transport, &request("", b"")).unwrap()
+        };
+        let text = line(&request("", b""), &Ok(rest()), Duration::ZERO);
+        assert!(text.contains("x… (of more than 262144 bytes)\""), "{text}");
     }
 
     #[test]

@@ -139,7 +139,9 @@ fn read_state<S: DeserializeOwned>(state: &Value) -> Result<S, Error> {
 
 fn erase<S: serde::Serialize>(step: Step<S>) -> Result<Step<Value>, Error> {
     Ok(match step {
-        Step::Done { output, truncated, summary } => Step::Done { output, truncated, summary },
+        Step::Done { output, truncated, summary, rest } => {
+            Step::Done { output, truncated, summary, rest }
+        }
         Step::Waiting(Waiting { state, handle, poll_after_ms, progress, emitted }) => {
             let state = serde_json::to_value(state)
                 .map_err(|e| Error::internal(format!("the state cannot be kept: {e}")))?;

@@ -1,5 +1,8 @@
 //! The one seam to the network: what a request and its answer are, and who sends it. No HTTP happens here.
 
+use std::any::Any;
+use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -76,9 +79,43 @@ impl From<TransportError> for Error {
     }
 }
 
+/// How much is read of an answer that is passed on: enough to see what it is.
+pub(crate) const GLANCE: usize = 256 * 1024;
+
+/// The rest of a body, which the host reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
+    pub bytes: Stream,
+    /// What it means when the bytes break off.
+    pub broken_off: TransportError,
+}
+
+/// A stream that is only passed on here; its type is the transport's own.
+#[derive(Clone)]
+pub struct Stream(pub Rc<dyn Any>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
+}
+
+impl PartialEq for Stream {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Stream {}
+
 /// Who sends requests: `wasi:http` in the component, canned answers in the native tests.
 pub trait Transport {
     fn send(&self, request: &Request) -> Result<Response, TransportError>;
+
+    /// Like `send`, but of a success that is larger than [`GLANCE`] only so much is read.
+    fn begin(&self, request: &Request) -> Result<(Response, Option<Rest>), TransportError> {
+        Ok((self.send(request)?, None))
+    }
 
     /// Sends a request without waiting for its answer, so that several can be under way.
     fn open(&self, request: &Request) -> Result<Box<dyn Incoming>, TransportError> {

@@ -333,7 +333,7 @@ impl Reading {
         };
         summary.push_str(&counts);
         let summary = serde_json::from_str(&summary).unwrap_or_default();
-        Ok(Step::Done { output, truncated, summary: Some(summary) })
+        Ok(Step::Done { output, truncated, summary: Some(summary), rest: None })
     }
 
     /// Which limit cut the result, and where; none when it is complete.

@@ -29,21 +29,21 @@ impl catalog::Guest for Component {
 
 impl actions::Guest for Component {
     fn start(invocation: actions::Invocation) -> Result<types::Step, types::Error> {
-        Ok(crate::start(&WasiHttp, &invocation.into())?.into())
+        Ok(crate::start(&WasiHttp, &invocation.into())?.try_into()?)
     }
 
     fn resume(
         invocation: actions::Invocation,
         state: types::Json,
     ) -> Result<types::Step, types::Error> {
-        Ok(crate::resume(&WasiHttp, &invocation.into(), &state)?.into())
+        Ok(crate::resume(&WasiHttp, &invocation.into(), &state)?.try_into()?)
     }
 
     fn recover(
         invocation: actions::Invocation,
         state: Option<types::Json>,
     ) -> Result<types::Step, types::Error> {
-        Ok(crate::recover(&WasiHttp, &invocation.into(), state.as_deref())?.into())
+        Ok(crate::recover(&WasiHttp, &invocation.into(), state.as_deref())?.try_into()?)
     }
 
     fn cancel(invocation: actions::Invocation, state: types::Json) -> Result<(), types::Error> {

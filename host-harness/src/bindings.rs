@@ -6,6 +6,7 @@ pub(crate) mod generated {
         path: "../wit",
         world: "connector",
         exports: { default: async },
+        with: { "wasi:io": wasmtime_wasi::p2::bindings::io },
     });
 }
 

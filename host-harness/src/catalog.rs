@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::call::{Output, Value};
 use crate::component::invalid;
+use crate::depth;
 use crate::description::{Description, Endpoint};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::schema::{self, Checker, Fault};
@@ -58,6 +59,9 @@ impl Catalog {
         let Value::Json(json) = &output.value else { return self.check_type(offer, output, None) };
         serde_json::from_str::<IgnoredAny>(json)
             .map_err(|error| unfit(&format!("it is not JSON: {error}")))?;
+        if depth::is_too_deep(json) {
+            return Err(unfit(depth::TOO_DEEP));
+        }
         let first = json.trim_ascii_start().as_bytes().first().copied();
         self.check_type(offer, output, Some(type_of(first)))
     }
@@ -125,7 +129,7 @@ fn is_a(found: &str, expected: &str) -> bool {
 }
 
 pub(crate) fn unfit(why: &str) -> Error {
-    let message = format!("the connector's result makes no sense: {}", printable(clip(why, 200)));
+    let message = format!("the result makes no sense: {}", printable(clip(why, 200)));
     Error::new(ErrorKind::Protocol, message).delivered(Delivery::Applied)
 }
 

@@ -340,7 +340,7 @@ impl Egress {
         flight: Arc<Flight>,
         slot: OwnedSemaphorePermit,
     ) -> Result<Response<Answer>, WasiError> {
-        let limit = self.limits.response_bytes;
+        let limit = flight.max_response;
         if answer.body().size_hint().lower() > limit {
             flight.explain(ErrorKind::TooLarge, too_large(limit));
             return Err(WasiError::HttpResponseBodySize(Some(limit)));

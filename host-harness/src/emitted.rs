@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::call::{Sink, Value};
+use crate::depth::{self, Depth};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::scrub::Scrubber;
 
@@ -35,7 +36,7 @@ impl<'a> Emitted<'a> {
     /// Takes the next part. What is kept has to fit into `limit` bytes, all parts together.
     pub(crate) async fn take(
         &mut self,
-        part: Vec<u8>,
+        part: Bytes,
         scrubber: &Scrubber,
         limit: usize,
     ) -> Result<(), Error> {
@@ -47,14 +48,14 @@ impl<'a> Emitted<'a> {
                 Err(Error::new(ErrorKind::TooLarge, message).delivered(Delivery::Applied))
             }
             Self::Kept(kept) if kept.is_empty() => {
-                *kept = part;
+                *kept = part.into();
                 Ok(())
             }
             Self::Kept(kept) => {
                 kept.extend_from_slice(&part);
                 Ok(())
             }
-            Self::Handed(handed) => handed.take(part.into(), scrubber).await,
+            Self::Handed(handed) => handed.take(part, scrubber).await,
         }
     }
 
@@ -161,8 +162,7 @@ fn is_text(ending: &mut Vec<u8>, mut part: &[u8]) -> bool {
 }
 
 pub(crate) fn no_text() -> Error {
-    let message = "the parts of the result are not UTF-8 text";
-    Error::new(ErrorKind::Protocol, message).delivered(Delivery::Applied)
+    crate::catalog::unfit("it is not UTF-8 text")
 }
 
 /// JSON that is read on a thread of its own as it passes, to tell at its end whether it was complete. What turns out to be no
@@ -175,7 +175,8 @@ struct Document {
 impl Document {
     fn new() -> Self {
         let (parts, incoming) = mpsc::channel(WAITING_PARTS);
-        let parts_of_it = Parts { incoming, part: Bytes::new(), first: None };
+        let parts_of_it =
+            Parts { incoming, part: Bytes::new(), first: None, depth: Depth::default() };
         Self { parts: Some(parts), verdict: tokio::task::spawn_blocking(move || read(parts_of_it)) }
     }
 
@@ -191,13 +192,17 @@ impl Document {
     async fn end(self) -> Result<&'static str, Error> {
         drop(self.parts);
         let verdict = self.verdict.await.unwrap_or_else(|error| Err(error.to_string()));
-        verdict.map_err(|why| crate::catalog::unfit(&format!("it is not JSON: {why}")))
+        verdict.map_err(|why| crate::catalog::unfit(&why))
     }
 }
 
 fn read(mut parts: Parts) -> Result<&'static str, String> {
-    serde_json::from_reader::<_, IgnoredAny>(BufReader::new(&mut parts))
-        .map_err(|error| error.to_string())?;
+    serde_json::from_reader::<_, IgnoredAny>(BufReader::new(&mut parts)).map_err(|error| {
+        match error.is_io() {
+            true => depth::TOO_DEEP.to_owned(),
+            false => format!("it is not JSON: {error}"),
+        }
+    })?;
     Ok(crate::catalog::type_of(parts.first))
 }
 
@@ -207,6 +212,7 @@ struct Parts {
     part: Bytes,
     /// The first byte that is no white space.
     first: Option<u8>,
+    depth: Depth,
 }
 
 impl Read for Parts {
@@ -214,6 +220,9 @@ impl Read for Parts {
         while self.part.is_empty() {
             let Some(part) = self.incoming.blocking_recv() else { return Ok(0) };
             self.first = self.first.or_else(|| part.trim_ascii_start().first().copied());
+            if self.depth.reaches_too_deep(&part) {
+                return Err(std::io::Error::other(depth::TOO_DEEP));
+            }
             self.part = part;
         }
         let length = buffer.len().min(self.part.len());

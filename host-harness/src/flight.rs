@@ -35,6 +35,8 @@ pub(crate) struct Flight {
     pub(crate) chronicle: Option<Arc<Chronicle>>,
     max_requests: u32,
     max_received: u64,
+    /// The most that one answer may be.
+    pub(crate) max_response: u64,
     /// Whether this is about stopping what an action started.
     pub(crate) stops: bool,
     /// Caps its open requests.
@@ -87,6 +89,7 @@ impl Flight {
             chronicle: None,
             max_requests: limits.requests,
             max_received: limits.received_bytes,
+            max_response: limits.response_bytes,
             stops: false,
             open: Arc::new(Semaphore::new(limits.concurrent_action_requests.max(1))),
             turn: Mutex::default(),
@@ -170,7 +173,7 @@ impl Flight {
 
     /// For an action whose result is not kept: what is received for it takes no memory.
     pub(crate) fn receive_any_amount(&mut self) {
-        self.max_received = u64::MAX;
+        (self.max_received, self.max_response) = (u64::MAX, u64::MAX);
     }
 
     pub(crate) fn count_received(&self, bytes: u64) -> Result<(), WasiError> {

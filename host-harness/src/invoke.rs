@@ -1,5 +1,6 @@
 //! An action from its first step to its last: the steps, the waits between them, deadlines. How it is stopped is below.
 
+mod ending;
 mod stopping;
 
 use std::pin::pin;
@@ -13,16 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Clock;
 use crate::bindings::{actions, lenient, types};
-use crate::call::{Call, Observer, OnDeadline, Output, Value};
+use crate::call::{Call, Observer, OnDeadline, Output};
 use crate::connection::Connection;
 use crate::description::Endpoint;
 use crate::egress::{Egress, crowded};
-use crate::emitted::{Emitted, no_text};
+use crate::emitted::Emitted;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::flight::{FOREVER, Flight};
 use crate::instance::{Factory, Instance};
 use crate::journal::Chronicle;
 use crate::log::Log;
+use crate::rest::Rest;
 use crate::scrub::clip;
 use crate::turns::{Crowd, Purpose, Turn};
 
@@ -58,6 +60,9 @@ pub(crate) struct Performed {
     /// How many bytes that were, and the type of a JSON value.
     pub(crate) handed: Option<(u64, Option<&'static str>)>,
 }
+
+/// A step, with the rest of its result where it has one.
+type Taken = (types::Step, Option<Rest>);
 
 /// Which function of the contract a step calls.
 #[derive(Clone, Copy)]
@@ -132,8 +137,8 @@ impl<'a> Performance<'a> {
             flight.receive_any_amount();
         }
         let egress = Arc::clone(&self.connection.egress);
-        let outcome = match self.complete(&mut emitted, cancelled).await {
-            Ok(output) => self.finish(output, emitted).await,
+        let outcome = match self.complete(&mut emitted, &cancelled).await {
+            Ok((output, rest)) => self.finish(output, rest, emitted, &cancelled).await,
             Err(error) => Err(error),
         };
         let scrubber = egress.credentials.scrubber();
@@ -150,16 +155,16 @@ impl<'a> Performance<'a> {
     async fn complete(
         &mut self,
         emitted: &mut Emitted<'_>,
-        cancelled: CancellationToken,
-    ) -> Result<types::Output, Error> {
+        cancelled: &CancellationToken,
+    ) -> Result<(types::Output, Option<Rest>), Error> {
         loop {
-            let step = match self.next(&cancelled).await {
-                Ok(Ok(step)) => step,
+            let (step, rest) = match self.next(cancelled).await {
+                Ok(Ok(taken)) => taken,
                 Ok(Err(why)) => return Err(self.stopped(why).await),
                 Err(error) => return Err(self.with_what_runs(error)),
             };
             let waiting = match step {
-                types::Step::Done(output) => return Ok(output),
+                types::Step::Done(output) => return Ok((output, rest)),
                 types::Step::Waiting(waiting) => waiting,
             };
             let brought_some = waiting.emitted.as_ref().is_some_and(|part| !part.is_empty());
@@ -170,8 +175,8 @@ impl<'a> Performance<'a> {
             let why = tokio::select! {
                 biased;
                 // A part that nobody takes is no reason to go on for ever.
-                why = self.interrupted(&cancelled) => Some(why),
-                taken = self.emit(emitted, part) => {
+                why = self.interrupted(cancelled) => Some(why),
+                taken = self.emit(emitted, part.into()) => {
                     taken?;
                     None
                 }
@@ -211,10 +216,7 @@ impl<'a> Performance<'a> {
     ///
     /// Whatever waits for its turn holds no more than its place in the line. A step that is interrupted gets a little time to
     /// finish, since it may be about to learn what runs remotely.
-    async fn next(
-        &self,
-        cancelled: &CancellationToken,
-    ) -> Result<Result<types::Step, Stop>, Error> {
+    async fn next(&self, cancelled: &CancellationToken) -> Result<Result<Taken, Stop>, Error> {
         let entry = match &self.state {
             state if self.is_adrift => Entry::Recover(state.as_ref()),
             // What another process left may be taken up to be stopped alone.
@@ -285,7 +287,7 @@ impl<'a> Performance<'a> {
         pace.turns.wait(line, purpose, joined).await
     }
 
-    fn without_a_turn(&self, why: Stop) -> Result<Result<types::Step, Stop>, Error> {
+    fn without_a_turn(&self, why: Stop) -> Result<Result<Taken, Stop>, Error> {
         if why == Stop::Late && self.state.is_none() {
             return Err(self.connection.egress.no_turn(&self.flight.what));
         }
@@ -296,7 +298,7 @@ impl<'a> Performance<'a> {
         &self,
         entry: Entry<'_>,
         place: Option<SemaphorePermit<'_>>,
-    ) -> Result<types::Step, Error> {
+    ) -> Result<Taken, Error> {
         let limits = &self.factory.limits;
         let egress = &self.connection.egress;
         let log = self.log.clone();
@@ -312,14 +314,19 @@ impl<'a> Performance<'a> {
                 () = self.factory.meanwhile(&egress.pace, is_look) => call.await,
             }
         };
-        let outcome = instance.settle(outcome);
+        let mut outcome = instance.settle(outcome);
+        let rest = match &mut outcome {
+            Ok(Ok(step)) => Rest::take(step, &mut instance.store.data_mut().table),
+            _ => Ok(None),
+        };
         // Nobody has to wait until its memory is as if it had never been.
         if !matches!(outcome, Ok(Ok(types::Step::Waiting(_)))) {
             tokio::spawn(async move { drop(instance) });
         }
         drop(self.flight.turn_at_hand());
         log.report(self.observer, &egress.credentials.scrubber(), limits.log_line_bytes);
-        outcome?.map_err(|error| self.flight.complete(error.into()))
+        let step = outcome?.map_err(|error| self.flight.complete(error.into()))?;
+        Ok((step, rest?))
     }
 
     async fn guest(
@@ -386,48 +393,6 @@ impl<'a> Performance<'a> {
         self.observer.progress(message, fraction, self.flight.clock.now() - self.began);
     }
 
-    async fn emit(&self, emitted: &mut Emitted<'_>, part: Vec<u8>) -> Result<(), Error> {
-        let scrubber = self.connection.egress.credentials.scrubber();
-        let limit = self.factory.limits.output_bytes;
-        let taken = emitted.take(part, &scrubber, limit).await;
-        taken.map_err(|error| error.with_handle(self.handle.as_ref()))
-    }
-
-    async fn finish(
-        &self,
-        output: types::Output,
-        mut emitted: Emitted<'_>,
-    ) -> Result<Performed, Error> {
-        let types::Output { value, content_type, truncated, summary } = output;
-        let summary = summary.as_deref().map(lenient);
-        let value = Value::from(value);
-        let whole = |value| Output { value, content_type, truncated, summary };
-        if emitted.is_empty() {
-            return Ok(Performed { output: whole(value), handed: None });
-        }
-        if matches!(emitted, Emitted::Kept(_)) {
-            self.emit(&mut emitted, value.as_bytes().to_vec()).await?;
-        }
-        let text = |bytes| String::from_utf8(bytes).map_err(|_| no_text());
-        let (value, handed) = match (emitted, value) {
-            (Emitted::Kept(kept), Value::Json(_)) => (Value::Json(text(kept)?), None),
-            (Emitted::Kept(kept), Value::Text(_)) => (Value::Text(text(kept)?), None),
-            (Emitted::Kept(kept), Value::Binary(_)) => (Value::Binary(kept), None),
-            (Emitted::Handed(handed), last) => {
-                let scrubber = self.connection.egress.credentials.scrubber();
-                let ending = handed.end(&last, &scrubber);
-                let ended = self.flight.clock.before(self.deadline, ending).await;
-                let ended = ended.unwrap_or_else(|| {
-                    let message = "the end of the result was not taken in time";
-                    Err(Error::new(ErrorKind::Timeout, message).delivered(Delivery::Applied))
-                });
-                let handed = ended.map_err(|error| error.with_handle(self.handle.as_ref()))?;
-                (Value::Binary(Vec::new()), Some(handed))
-            }
-        };
-        Ok(Performed { output: whole(value), handed })
-    }
-
     /// The time left until the deadline.
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(self.flight.clock.now())
@@ -436,5 +401,11 @@ impl<'a> Performance<'a> {
 
 fn nothing() -> types::Output {
     let value = types::Value::Json("null".to_owned());
-    types::Output { value, content_type: String::new(), truncated: false, summary: None }
+    types::Output {
+        value,
+        content_type: String::new(),
+        truncated: false,
+        summary: None,
+        rest: None,
+    }
 }

@@ -19,6 +19,7 @@ mod leaks;
 mod once;
 mod outages;
 mod output_file;
+mod passed_on;
 mod process;
 mod raw_request;
 mod retries;

@@ -91,6 +91,24 @@ fn a_result_is_in_its_file_and_nowhere_else() {
     assert_eq!((quiet.status.code(), text(&quiet.stderr)), (Some(0), String::new()));
 }
 
+/// An answer that is too large to be kept says where it may be as large as it is.
+#[test]
+fn a_download_is_of_any_size() {
+    const SIZE: usize = 70_000_000;
+    let rig = Rig::new();
+    let url = format!("url=/2.0/local/bytes?size={SIZE}");
+    let arguments = ["run", "rawRequest", "-c", "local", "--set", "method=GET", "--set", &url];
+    let printed = rig.shell.command(&arguments).output().unwrap();
+    let said = error(15, &printed);
+    assert!(said.contains("hint: `--output-file FILE` takes results that are larger"), "{said}");
+    assert!(printed.stdout.is_empty());
+    let path = rig.path("bytes.json");
+    let output = rig.shell.command(&arguments).arg("-O").arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let file = std::fs::read(&path).unwrap();
+    assert!(file.len() == SIZE && file.starts_with(b"[{") && file.ends_with(b"]"));
+}
+
 /// Like `317.90 kB`, by the digits before the unit.
 fn indicatif_bytes(bytes: u64) -> String {
     assert!((1000..1_000_000).contains(&bytes), "{bytes}");

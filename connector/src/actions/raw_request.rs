@@ -220,12 +220,21 @@ impl RawRequest {
         let policy = self.policy();
         let (method, response_type, full) = (self.method, self.response_type, self.full_response);
         let request = self.into_request(&api.workspace.origin, api.invocation_id)?;
-        let error = match api.send(&request) {
-            Ok(response) if response.is_success() => {
-                let output = answer::output(response, response_type, full)?;
-                return Ok(Step::Done { output, truncated: false, summary: None });
+        // An answer of which a part was passed on cannot be asked for again.
+        let answered = if full || retries < policy.max_retries {
+            api.send(&request).map(|response| (response, None))
+        } else {
+            api.begin(&request)
+        };
+        let error = match answered {
+            Ok((response, Some(rest))) => {
+                return answer::passed_on(response, rest, response_type, method.retry());
             }
-            Ok(response) => api_error::read(&request, &response),
+            Ok((response, None)) if response.is_success() => {
+                let output = answer::output(response, response_type, full)?;
+                return Ok(Step::Done { output, truncated: false, summary: None, rest: None });
+            }
+            Ok((response, None)) => api_error::read(&request, &response),
             Err(error) => error,
         };
         match policy.wait_ms(retries, &error) {

@@ -1,9 +1,12 @@
 //! From the core's types to the contract's and back. Matches name every case, so that a new one fails to compile. Texts and
 //! bytes are moved, not copied: an answer of many megabytes passes here.
 
-use crate::action::{Output, Step, Waiting};
+use std::rc::Rc;
+
+use crate::action::{Output, Rest, Step, Waiting};
 use crate::choices::{Choice, Page};
 use crate::error::{Delivery, Error, ErrorKind, Facts};
+use crate::http::Stream;
 use crate::{Connection, Invocation};
 
 use super::{actions, choices, types};
@@ -22,13 +25,16 @@ impl From<actions::Invocation> for Invocation {
     }
 }
 
-impl From<Step<serde_json::Value>> for types::Step {
-    fn from(step: Step<serde_json::Value>) -> Self {
-        match step {
-            Step::Done { output, truncated, summary } => {
+impl TryFrom<Step<serde_json::Value>> for types::Step {
+    type Error = Error;
+
+    fn try_from(step: Step<serde_json::Value>) -> Result<Self, Error> {
+        Ok(match step {
+            Step::Done { output, truncated, summary, rest } => {
                 let (value, content_type) = value(output);
                 let summary = summary.map(|summary| summary.to_string());
-                Self::Done(types::Output { value, content_type, truncated, summary })
+                let rest = rest.map(TryInto::try_into).transpose()?;
+                Self::Done(types::Output { value, content_type, truncated, summary, rest })
             }
             Step::Waiting(Waiting { state, handle, poll_after_ms, progress, emitted }) => {
                 Self::Waiting(types::Waiting {
@@ -39,7 +45,18 @@ impl From<Step<serde_json::Value>> for types::Step {
                     emitted,
                 })
             }
-        }
+        })
+    }
+}
+
+impl TryFrom<Rest> for types::Rest {
+    type Error = Error;
+
+    fn try_from(rest: Rest) -> Result<Self, Error> {
+        let Rest { start, bytes: Stream(bytes), broken_off } = rest;
+        let bytes = bytes.downcast().ok().and_then(Rc::into_inner);
+        let bytes = bytes.ok_or_else(|| Error::internal("the answer cannot be passed on"))?;
+        Ok(Self { start, bytes, broken_off: broken_off.into() })
     }
 }
 

@@ -4,6 +4,8 @@
 //! we send: it knows no timeout but that of the connection, replaces a header that repeats, drops the cause of a stream's
 //! failure, and does not say how long a body is, so that hosts leave out a body where a method usually has none.
 
+use std::mem;
+use std::rc::Rc;
 use std::time::Duration;
 
 use waki::bindings::wasi::http::outgoing_handler;
@@ -15,7 +17,7 @@ use waki::bindings::wasi::io::streams::{InputStream, StreamError};
 
 use crate::body;
 use crate::error::ErrorKind;
-use crate::http::{Incoming, Request, Response, Transport, TransportError};
+use crate::http::{GLANCE, Incoming, Request, Response, Rest, Stream, Transport, TransportError};
 use crate::url;
 
 use super::failure;
@@ -26,9 +28,20 @@ pub(super) struct WasiHttp;
 impl Transport for WasiHttp {
     fn send(&self, request: &Request) -> Result<Response, TransportError> {
         let mut answer = begin(request)?;
-        let Response { status, headers, .. } = answer.head()?;
-        let body = body::collect(declared_size(request, &headers), |size| answer.read(size))?;
-        Ok(Response { status, headers, body })
+        let head = answer.head()?;
+        answer.whole(head)
+    }
+
+    fn begin(&self, request: &Request) -> Result<(Response, Option<Rest>), TransportError> {
+        let mut answer = begin(request)?;
+        let head = answer.head()?;
+        let size = declared_size(request, &head.headers);
+        if !head.is_success() || size.is_some_and(|size| size <= GLANCE) {
+            return Ok((answer.whole(head)?, None));
+        }
+        let (body, is_all) = body::begin(|size| answer.read(size))?;
+        let rest = if is_all { None } else { Some(answer.into_rest()?) };
+        Ok((Response { body, ..head }, rest))
     }
 
     fn open(&self, request: &Request) -> Result<Box<dyn Incoming>, TransportError> {
@@ -68,6 +81,20 @@ fn begin(request: &Request) -> Result<Answer, TransportError> {
 }
 
 impl Answer {
+    fn whole(&mut self, head: Response) -> Result<Response, TransportError> {
+        let size = declared_size(&self.request, &head.headers);
+        let body = body::collect(size, |size| self.read(size))?;
+        Ok(Response { body, ..head })
+    }
+
+    fn into_rest(self) -> Result<Rest, TransportError> {
+        let broken_off = broken_off(&self.request);
+        let Some((stream, body, answer)) = self.incoming else { return Err(broken_off) };
+        // Its parents must not go before it does. They go with the instance.
+        mem::forget((body, answer));
+        Ok(Rest { bytes: Stream(Rc::new(stream)), broken_off })
+    }
+
     fn read(&mut self, size: u64) -> Result<Option<Vec<u8>>, TransportError> {
         let Some((stream, ..)) = &self.incoming else { return Ok(None) };
         part(&self.request, stream, size)
@@ -170,13 +197,15 @@ fn part(
         Ok(part) => Ok(Some(part)),
         Err(StreamError::Closed) => Ok(None),
         Err(StreamError::LastOperationFailed(error)) => Err(match http_error_code(&error) {
-            // Its head came, so the service is there: what is wrong is this one answer.
-            Some(ErrorCode::ConnectionTerminated) | None => {
-                TransportError { kind: ErrorKind::Protocol, ..failure::broken_off(request) }
-            }
+            Some(ErrorCode::ConnectionTerminated) | None => broken_off(request),
             Some(code) => failure::of_code(request, &code),
         }),
     }
+}
+
+/// The head of the answer came, so the service is there: what is wrong is this one answer.
+fn broken_off(request: &Request) -> TransportError {
+    TransportError { kind: ErrorKind::Protocol, ..failure::broken_off(request) }
 }
 
 fn method(name: &str) -> Method {

@@ -88,7 +88,7 @@ pub(crate) fn follow(transport: &dyn Transport, action: &str, input: &Value) -> 
                 waits.push(waiting);
                 step = connector::resume(transport, &invocation, &state);
             }
-            Ok(Step::Done { output, truncated: cut, summary }) => {
+            Ok(Step::Done { output, truncated: cut, summary, .. }) => {
                 (truncated, said) = (cut, summary);
                 let last = match output {
                     Output::Json(last) => last,

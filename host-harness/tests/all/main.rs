@@ -21,6 +21,7 @@ mod links;
 mod load;
 mod names;
 mod output;
+mod rest;
 mod retries;
 mod rotation;
 mod rules;

@@ -14,7 +14,7 @@ use crate::server::{Reply, Server};
 
 /// Keeps the parts, and refuses the one that would make them more than it takes.
 #[derive(Default)]
-struct Parts {
+pub(crate) struct Parts {
     taken: Vec<Bytes>,
     takes: Option<usize>,
 }
@@ -32,12 +32,12 @@ impl Sink for Parts {
 }
 
 impl Parts {
-    fn whole(&self) -> Vec<u8> {
+    pub(crate) fn whole(&self) -> Vec<u8> {
         self.taken.concat()
     }
 }
 
-fn call(action: &str, input: &Json) -> Call {
+pub(crate) fn call(action: &str, input: &Json) -> Call {
     Call {
         action: action.to_owned(),
         input: input.to_string(),
@@ -46,7 +46,7 @@ fn call(action: &str, input: &Json) -> Call {
     }
 }
 
-async fn stream(
+pub(crate) async fn stream(
     harness: &Harness,
     connection: &Connection,
     call: Call,

@@ -11,6 +11,7 @@ use wit_parser::Resolve;
 mod functions;
 
 const CONTRACT: &str = "../../../wit/connector.wit";
+const STREAMS: &str = "../../../wit/deps/wasi-io.wit";
 
 /// Versions of the contract that guests can be built against.
 const VERSIONS: [&str; 5] = ["0.1.0", "0.1.7", "0.2.0", "1.0.0", "2.0.0"];
@@ -32,15 +33,7 @@ const IMPORTS: [(&str, &str, &[Import]); 2] = [
     ),
     (
         "streams",
-        "package wasi:io@0.2.0 {
-            interface error { resource error; }
-            interface streams {
-                use error.{error};
-                variant stream-error { last-operation-failed(error), closed }
-                resource output-stream { check-write: func() -> result<u64, stream-error>; }
-            }
-        }
-        package wasi:cli@0.2.0 {
+        "package wasi:cli@0.2.0 {
             interface stderr {
                 use wasi:io/streams@0.2.0.{output-stream};
                 get-stderr: func() -> output-stream;
@@ -56,6 +49,7 @@ const IMPORTS: [(&str, &str, &[Import]); 2] = [
 
 fn main() {
     println!("cargo::rerun-if-changed={CONTRACT}");
+    println!("cargo::rerun-if-changed={STREAMS}");
     println!("cargo::rerun-if-changed=src/functions.rs");
     let contract = std::fs::read_to_string(CONTRACT).unwrap();
     for version in VERSIONS {
@@ -73,6 +67,8 @@ fn main() {
 
 fn write(name: &str, contract: &str, version: &str, imports: &[Import]) {
     let mut resolve = Resolve::default();
+    let streams = std::fs::read_to_string(STREAMS).unwrap();
+    resolve.push_str("wasi-io.wit", &streams).unwrap();
     let package = resolve.push_str("connector.wit", contract).unwrap();
     let world = resolve.select_world(&[package], Some("connector")).unwrap();
     let mut module = idle(version, imports);

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::RawRequest;
-use crate::action::{Action, Output, Step};
+use crate::action::{Action, Output, Rest, Step};
 use crate::api::Api;
 use crate::canned::{Canned, answer};
 use crate::connections::Workspace;
 use crate::dispatch;
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::http::{Request, Response, Transport};
+use crate::http::{GLANCE, Request, Response, Transport};
 
 const ORIGIN: &str = "https://dbc-1.cloud.databricks.test";
 
@@ -289,6 +289,61 @@ fn full_responses_have_status_headers_and_body() {
         );
     }
     assert_eq!(output(answer(200, "<p>"), &get("json")).unwrap_err().kind, ErrorKind::Protocol);
+}
+
+/// What is passed on of an answer: the kind and type of the result, and how it goes on.
+fn passed_on(response: Response, input: &Value) -> Result<(Output, Rest), Error> {
+    match start(&Canned::new([response]), input)? {
+        Step::Done { output, rest: Some(rest), .. } => Ok((output, rest)),
+        other => panic!("nothing was passed on: {other:?}"),
+    }
+}
+
+#[test]
+fn large_answers_are_passed_on() {
+    let get = |kind: &str| json!({ "url": "/2.0/a", "method": "GET", "responseType": kind });
+    let body = [b"\xef\xbb\xbf[".as_slice(), &[b' '; GLANCE], b"]"].concat();
+    let large = || bytes("image/png", &body);
+    let image = Output::Binary { bytes: Vec::new(), content_type: "image/png".to_owned() };
+    for (kind, output, mark) in [
+        ("json", Output::Json(String::new()), 3),
+        ("text", Output::Text(String::new()), 3),
+        ("binary", image, 0),
+    ] {
+        let (passed, rest) = passed_on(large(), &get(kind)).unwrap();
+        assert_eq!(passed, output);
+        let unread = rest.bytes.0.downcast_ref::<Vec<u8>>().unwrap();
+        assert!([&rest.start, unread.as_slice()].concat() == body[mark..], "{kind}");
+        assert_eq!(rest.start.len(), GLANCE - mark);
+    }
+    let page = answer(200, &format!("\n<html>{}", "x".repeat(GLANCE)));
+    let error = output(page, &get("json")).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Protocol);
+    assert!(error.message.contains("HTML page"), "{error}");
+}
+
+#[test]
+fn what_may_be_asked_for_again_or_is_made_into_something_else_is_read() {
+    let text = format!("\"{}\"", "x".repeat(GLANCE));
+    for more in [json!({ "maxRetries": 1 }), json!({ "fullResponse": true })] {
+        let mut input = json!({ "url": "/2.0/a", "method": "GET" });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let step = start(&Canned::new([answer(200, &text)]), &input).unwrap();
+        let is_whole = matches!(&step, Step::Done { output: Output::Json(json), rest: None, .. } if json.contains(&text));
+        assert!(is_whole, "{more}");
+    }
+    let failed = output(answer(404, &text), &json!({ "url": "/2.0/a", "method": "GET" }));
+    assert_eq!(failed.unwrap_err().status, Some(404));
+}
+
+#[test]
+fn an_answer_that_breaks_off_while_it_is_passed_on_says_what_is_known() {
+    let text = "x".repeat(GLANCE + 1);
+    for (method, kind) in [("POST", ErrorKind::OutcomeUnknown), ("GET", ErrorKind::Protocol)] {
+        let input = json!({ "url": "/2.0/a", "method": method });
+        let (_, rest) = passed_on(answer(200, &text), &input).unwrap();
+        assert_eq!((rest.broken_off.kind, rest.broken_off.delivery), (kind, Delivery::Unknown));
+    }
 }
 
 #[test]

@@ -54,6 +54,17 @@ impl Failure {
         }
     }
 
+    /// Says where a result may be larger, when it is too large to be printed.
+    pub(crate) fn about_size(self) -> Self {
+        let answered = matches!(self.error.delivery, Delivery::Unknown | Delivery::Applied);
+        match self.error.kind {
+            ErrorKind::TooLarge if answered => {
+                self.with_hint("`--output-file FILE` takes results that are larger")
+            }
+            _ => self,
+        }
+    }
+
     /// Reports it on standard error and gives the exit code.
     pub(crate) fn report(&self, terminal: &Terminal, as_json: bool) -> ExitCode {
         if self.is_broken_pipe {

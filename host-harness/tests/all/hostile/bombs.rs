@@ -76,8 +76,8 @@ async fn tables_do_not_grow_beyond_their_limit() {
 async fn results_beyond_the_limit_are_not_copied() {
     const PAGES: &str = r#"(memory (export "memory") 3200)"#;
     // 200 MiB of zeros, as text.
-    let text = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 20)) (i32.const 0x0c000000)) \
-                (i32.store (i32.add (i32.const $OUTPUT) (i32.const 16)) (i32.const 0)) \
+    let text = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 24)) (i32.const 0x0c000000)) \
+                (i32.store (i32.add (i32.const $OUTPUT) (i32.const 20)) (i32.const 0)) \
                 (i32.const $OUTPUT)";
     let harness = Guest::new().memory(PAGES).with("actions#start", text).load();
     for _ in 0..2 {
@@ -92,7 +92,7 @@ async fn results_beyond_the_limit_are_not_copied() {
     let error = harness.choices(&connection, "words", "{}", None, None).await.unwrap_err();
     assert_limit(&error, "data in one call");
     // More than its own memory can hold.
-    let beyond = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 20)) (i32.const 0x40000000)) \
+    let beyond = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 24)) (i32.const 0x40000000)) \
                   (i32.const $OUTPUT)";
     let error = Guest::new().with("actions#start", beyond).run().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::GuestTrap, "{error}");

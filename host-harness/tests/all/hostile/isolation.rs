@@ -10,9 +10,9 @@ use super::{Hosted, connect};
 use crate::fixtures::invoke;
 
 /// Answers with all of its memory, as bytes, after it has kept its input there.
-const DUMP: &str = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 12)) (i32.const 2)) \
-    (i32.store (i32.add (i32.const $OUTPUT) (i32.const 16)) (i32.const 0)) \
-    (i32.store (i32.add (i32.const $OUTPUT) (i32.const 20)) (i32.const 524288)) \
+const DUMP: &str = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 16)) (i32.const 2)) \
+    (i32.store (i32.add (i32.const $OUTPUT) (i32.const 20)) (i32.const 0)) \
+    (i32.store (i32.add (i32.const $OUTPUT) (i32.const 24)) (i32.const 524288)) \
     (i32.const $OUTPUT)";
 
 /// E17: nothing of one call is left in the memory of another, though they share a pool of memories.
@@ -60,8 +60,8 @@ async fn calls_at_once_keep_apart() {
 }
 
 /// Answers with its input: parameters eight and nine are where that is.
-const ECHO: &str = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 16)) (local.get 8)) \
-    (i32.store (i32.add (i32.const $OUTPUT) (i32.const 20)) (local.get 9)) (i32.const $OUTPUT)";
+const ECHO: &str = "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 20)) (local.get 8)) \
+    (i32.store (i32.add (i32.const $OUTPUT) (i32.const 24)) (local.get 9)) (i32.const $OUTPUT)";
 
 /// E1, E7, E9: forty hostile calls between forty good ones of the same harness, and all the good ones are served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,9 +91,11 @@ async fn values_outside_of_the_contract_crash_the_guest() {
     for (what, body) in [
         ("neither success nor error", store(0, 7)),
         ("a step that is none", store(8, 2)),
-        ("a value that is none", store(12, 9)),
-        ("text beyond memory", store(16, -4)),
-        ("text longer than memory", store(20, 0x7fff_ffff)),
+        ("a value that is none", store(16, 9)),
+        ("text beyond memory", store(20, -4)),
+        ("text longer than memory", store(24, 0x7fff_ffff)),
+        ("a rest that is neither there nor not", store(56, 2)),
+        ("a rest of a stream that was never given", store(56, 1)),
         ("a pointer to a result beyond memory", "i32.const -8".to_owned()),
         ("a pointer that is not aligned", "i32.const 4097".to_owned()),
         (
@@ -131,7 +133,7 @@ async fn text_and_bytes_are_not_json() {
         [(1, Value::Text("\u{1b}]52;c;".to_owned())), (2, Value::Binary(b"\x1b]52;c;".to_vec()))]
     {
         let body = format!(
-            "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 12)) (i32.const {kind})) \
+            "(i32.store (i32.add (i32.const $OUTPUT) (i32.const 16)) (i32.const {kind})) \
              (i32.const $OUTPUT)"
         );
         let guest = Guest::new().answering("\u{1b}]52;c;").with("actions#start", &body);

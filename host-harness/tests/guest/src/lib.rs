@@ -16,7 +16,15 @@ mod bindings {
         clippy::all,
         reason = "generated code"
     )]
-    wit_bindgen::generate!({ path: "../../../wit", world: "connector" });
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "connector",
+        with: {
+            "wasi:io/error@0.2.0": waki::bindings::wasi::io::error,
+            "wasi:io/poll@0.2.0": waki::bindings::wasi::io::poll,
+            "wasi:io/streams@0.2.0": waki::bindings::wasi::io::streams,
+        },
+    });
     use super::Guest;
     export!(Guest);
 }
@@ -32,12 +40,13 @@ use waki::bindings::wasi::http::types::ErrorCode;
 use waki::header::HeaderName;
 
 mod hostile;
+mod reading;
 
 struct Guest;
 
 const ACTIONS: &[&str] = &[
     "echo", "get", "dump", "read", "wait", "emit", "log", "loop", "bomb", "panic", "recurse",
-    "flood", "handles", "send", "follow", "write", "job", "pieces",
+    "flood", "handles", "send", "follow", "write", "job", "pieces", "pass",
 ];
 
 impl catalog::Guest for Guest {
@@ -163,7 +172,8 @@ impl actions::Guest for Guest {
             "send" => send(&input(&invocation)),
             "follow" => follow(&invocation),
             "job" => submit(&invocation),
-            "read" => read(&input(&invocation)),
+            "read" => reading::read(&input(&invocation)),
+            "pass" => reading::pass(&input(&invocation)),
             "wait" | "emit" => waiting(&invocation, 1),
             "pieces" => pieces(&input(&invocation), 0),
             "log" => {
@@ -436,6 +446,7 @@ fn dump(input: &Json) -> Result<Step, Error> {
         content_type: "application/octet-stream".into(),
         truncated: false,
         summary: None,
+        rest: None,
     }))
 }
 
@@ -444,37 +455,6 @@ fn unsent(error: &anyhow::Error) -> Error {
     let mut failed = failed(ErrorKind::Unavailable, "no answer".into());
     failed.error_code = code;
     failed
-}
-
-/// Reads an answer without waki, which throws away why a body broke off. The error's code tells.
-fn read(input: &Json) -> Result<Step, Error> {
-    use waki::bindings::wasi::http::outgoing_handler::handle;
-    use waki::bindings::wasi::http::types::{Fields, OutgoingRequest, Scheme, http_error_code};
-    use waki::bindings::wasi::io::streams::StreamError;
-
-    let url = input["url"].as_str().and_then(|url| url.strip_prefix("http://"));
-    let (authority, path) = url.and_then(|url| url.split_once('/')).expect("an http URL");
-    let request = OutgoingRequest::new(Fields::new());
-    request.set_scheme(Some(&Scheme::Http)).expect("scheme");
-    request.set_authority(Some(authority)).expect("authority");
-    request.set_path_with_query(Some(&format!("/{path}"))).expect("path");
-    let answer = handle(request, None).expect("a request");
-    answer.subscribe().block();
-    let answer =
-        answer.get().expect("ready").expect("taken once").map_err(|c| unsent(&c.into()))?;
-    let body = answer.consume().expect("consumed once");
-    let stream = body.stream().expect("streamed once");
-    loop {
-        match stream.blocking_read(1 << 16) {
-            Ok(_) => {}
-            Err(StreamError::Closed) => return done("{}".into()),
-            Err(StreamError::LastOperationFailed(error)) => {
-                let mut failed = broken();
-                failed.error_code = http_error_code(&error).map(|code| format!("{code:?}"));
-                return Err(failed);
-            }
-        }
-    }
 }
 
 fn broken() -> Error {
@@ -516,6 +496,7 @@ fn pieces(input: &Json, step: u64) -> Result<Step, Error> {
         content_type: "text/plain".into(),
         truncated: false,
         summary: input["summary"].is_object().then(|| input["summary"].to_string()),
+        rest: None,
     }))
 }
 
@@ -525,6 +506,7 @@ fn done(json: String) -> Result<Step, Error> {
         content_type: "application/json".into(),
         truncated: false,
         summary: None,
+        rest: None,
     }))
 }
 

@@ -229,14 +229,14 @@ impl Guest {
     /// `result<step, error>` with a finished output.
     fn write_output(&self, image: &mut Image) -> usize {
         let (value, media_type) = (image.bytes_at(&self.output), image.text("application/json"));
-        image.put(&[vec![0; 16], value, media_type, vec![0; 16]].concat())
+        image.put(&[vec![0; 20], value, media_type, vec![0; 56]].concat())
     }
 
     /// `result<step, error>` with work that goes on.
     fn write_waiting(&self, image: &mut Image) -> usize {
         let (state, handle) = (image.text(&self.state), image.text("{}"));
         let part = image.text(&self.emitted);
-        let head = vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+        let head = vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
         let no_progress = vec![0; 24];
         image.put(&[head, state, handle, no_progress, vec![1, 0, 0, 0], part].concat())
     }

@@ -65,7 +65,7 @@ pub(super) async fn perform(args: &Run, global: &Global, terminal: &Terminal) ->
         return written.map_err(|failure| session.explain(failure));
     }
     let invoked = invoke(&session.harness, &session.connection, call, terminal).await;
-    let output = invoked.map_err(|failure| session.explain(failure))?;
+    let output = invoked.map_err(|failure| session.explain(failure).about_size())?;
     print(&output, style, terminal)
 }
 

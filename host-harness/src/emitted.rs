@@ -43,7 +43,7 @@ impl<'a> Emitted<'a> {
         match self {
             Self::Kept(kept) if kept.len() + part.len() > limit => {
                 let message = format!(
-                    "the result is larger than {limit} bytes; ask for less of it, or have it go into a file"
+                    "the result is larger than {limit} bytes (limits.output_bytes); ask for less of it, or have it go into a file"
                 );
                 Err(Error::new(ErrorKind::TooLarge, message).delivered(Delivery::Applied))
             }

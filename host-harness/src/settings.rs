@@ -186,7 +186,7 @@ impl Default for Limits {
             concurrent_steps: 64,
             queued_actions: 1_000,
             input_bytes: 16 << 20,
-            output_bytes: 64 << 20,
+            output_bytes: 60 << 20,
             state_bytes: 1 << 20,
             action: Duration::from_hours(24),
             cancel: Duration::from_secs(5),

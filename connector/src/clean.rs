@@ -136,7 +136,7 @@ fn whole(text: &str) -> Option<Value> {
 /// The JSON in a text, when it is of that type.
 fn parsed(text: &str, name: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
-    (is_of(name, &value) && twins::twin(text).is_none()).then_some(value)
+    (is_of(name, &value) && twins::twin(text, &value).is_none()).then_some(value)
 }
 
 fn in_words(name: &str) -> &str {
@@ -158,8 +158,10 @@ fn shown(value: &Value) -> String {
         Value::Bool(flag) => flag.to_string(),
         Value::Number(_) => "a number".to_owned(),
         Value::String(text) if text.trim_start().starts_with(['[', '{']) => {
-            match connector_rows::check(text) {
-                Ok(_) if twins::twin(text).is_some() => "JSON with a key twice".to_owned(),
+            match serde_json::from_str(text) {
+                Ok(read) if twins::twin(text, &read).is_some() => {
+                    "JSON with a key twice".to_owned()
+                }
                 Ok(_) => "other JSON".to_owned(),
                 Err(error) => {
                     format!("broken JSON (line {} column {})", error.line(), error.column())

@@ -61,10 +61,12 @@ pub struct ConnectionType {
     resolve: fn(&Fields) -> Result<Resolved, Error>,
 }
 
+const PERSONAL_ACCESS_TOKEN: &str = "personalAccessToken";
+
 /// All ways to connect, in the order in which to offer them.
 pub const CONNECTION_TYPES: &[ConnectionType] = &[
     ConnectionType {
-        key: "personalAccessToken",
+        key: PERSONAL_ACCESS_TOKEN,
         scheme: Scheme::BearerToken,
         secret: "apiKey",
         schema: view!("connections/personalAccessToken.json", schema::plain::<PersonalAccessToken>),
@@ -81,6 +83,20 @@ pub const CONNECTION_TYPES: &[ConnectionType] = &[
         resolve: |fields| dispatch::read::<WorkspaceServicePrincipal>(fields)?.resolve(),
     },
 ];
+
+/// Where the requests of a connection go.
+///
+/// The fields that every step is given have passed a check. With a personal access token they are one origin, and reading it
+/// takes less time than the JSON around it.
+pub(crate) fn workspace(connection_type: &str, fields: &str) -> Result<Workspace, Error> {
+    let host = fields.strip_prefix("{\"host\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+    let settled = host
+        .filter(|host| connection_type == PERSONAL_ACCESS_TOKEN && origin::settled(host).is_some());
+    match settled {
+        Some(host) => Ok(Workspace { origin: host.to_owned(), account_origin: None }),
+        None => Ok(resolve(connection_type, fields)?.workspace),
+    }
+}
 
 /// Checks the public fields of a connection and finds out where it leads.
 pub(crate) fn resolve(connection_type: &str, fields: &str) -> Result<Resolved, Error> {
@@ -333,4 +349,34 @@ fn is_entra(host: &str) -> bool {
         "sts.windows.net",
     ];
     LOGIN_HOSTS.contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However fields are written, a step goes to where the check says.
+    #[test]
+    fn steps_go_where_the_check_says() {
+        for fields in [
+            r#"{"host":"https://dbc-1.cloud.databricks.com"}"#,
+            r#"{"host":"https://dbc-1.cloud.databricks.com:8443"}"#,
+            r#"{ "host": "https://dbc-1.cloud.databricks.com" }"#,
+            r#"{"host":"dbc-1.cloud.databricks.com/"}"#,
+            r#"{"host":"https://dbc-1.cloud.databricks.com","host":"https://x.test"}"#,
+            r#"{"host":"https://dbc-1.cloud.databricks.com","other":"x"}"#,
+            r#"{"host":"https://dbc-1.cloud.databricks\u002ecom"}"#,
+            r#"{"host":"https://dbc-REPLACE-ME.cloud.databricks.com"}"#,
+            r#"{"host":"http://dbc-1.cloud.databricks.com"}"#,
+            r#"{"host":"http://127.0.0.1:8080"}"#,
+            r#"{"host":""}"#,
+            r#"{"host":"https://a.b"#,
+            "",
+        ] {
+            for connection_type in [PERSONAL_ACCESS_TOKEN, "workspaceServicePrincipal", "other"] {
+                let checked = resolve(connection_type, fields).map(|resolved| resolved.workspace);
+                assert_eq!(workspace(connection_type, fields), checked, "{fields}");
+            }
+        }
+    }
 }

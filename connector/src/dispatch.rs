@@ -37,7 +37,7 @@ pub(crate) fn input(entry: &Entry, json: &str, known: bool) -> Result<Input, Err
     let json = if json.trim().is_empty() { "{}" } else { json };
     let given: Value = serde_json::from_str(json)
         .map_err(|e| Error::input("", format!("the input is not JSON: {e}")))?;
-    if let Some(key) = twins::twin(json) {
+    if let Some(key) = twins::twin(json, &given) {
         let why = format!("the key {:?} is there twice in one object", shortened(&key));
         return Err(Error::input("", why));
     }

@@ -145,6 +145,10 @@ pub fn check_connection(connection: &Connection) -> Result<Resolved, Error> {
     connections::resolve(&connection.connection_type, &connection.fields)
 }
 
+fn workspace(connection: &Connection) -> Result<Workspace, Error> {
+    connections::workspace(&connection.connection_type, &connection.fields)
+}
+
 /// Takes the first step of an action.
 pub fn start(transport: &dyn Transport, invocation: &Invocation) -> Result<Step<Value>, Error> {
     step(transport, invocation, Turn::Start)
@@ -197,7 +201,7 @@ fn take(
     let take = || {
         let entry = dispatch::entry(&invocation.action)?;
         let input = dispatch::input(entry, &invocation.input, !matches!(turn, Turn::Start))?;
-        let workspace = check_connection(&invocation.connection)?.workspace;
+        let workspace = workspace(&invocation.connection)?;
         let (invocation_id, debug) = (&invocation.id, input.debug);
         let api = Api { transport, workspace: &workspace, invocation_id, debug };
         (entry.take)(&api, &input.fields, turn)
@@ -213,7 +217,7 @@ pub fn find_choices(
     search: Option<&str>,
     page_token: Option<&str>,
 ) -> Result<Page, Error> {
-    let workspace = check_connection(connection)?.workspace;
+    let workspace = workspace(connection)?;
     let api = Api { transport, workspace: &workspace, invocation_id: "", debug: false };
     choices::find(&api, source, search, page_token)
 }

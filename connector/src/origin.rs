@@ -18,6 +18,10 @@ const PLACEHOLDERS: [&str; 2] = ["replace-me", "your-workspace"];
 
 /// Reads a host or a URL; `https://` is assumed. The error is a clause for a person: "must not contain spaces".
 pub(crate) fn read(text: &str) -> Result<Location, String> {
+    if let Some(host) = settled(text) {
+        let (origin, host) = (text.to_owned(), host.to_owned());
+        return Ok(Location { origin, host, path: String::new() });
+    }
     let text = text.trim();
     if text.is_empty() {
         return Err("is required".to_owned());
@@ -47,9 +51,55 @@ pub(crate) fn read(text: &str) -> Result<Location, String> {
     Ok(Location { origin, host, path: path.to_owned() })
 }
 
+/// The host in a text that reading would leave as it is, as every step is given one: that is found out in one pass over its
+/// bytes. Hosts in brackets are left to the reading.
+pub(crate) fn settled(text: &str) -> Option<&str> {
+    let (authority, own_port, is_safe) = match text.strip_prefix("https://") {
+        Some(rest) => (rest, b"443".as_slice(), true),
+        None => (text.strip_prefix("http://")?, b"80".as_slice(), false),
+    };
+    let (mut host, mut label, mut dots, mut last) = (0, 0, 0, b'.');
+    for byte in authority.bytes().take_while(|byte| *byte != b':') {
+        match byte {
+            b'.' if label > 0 && last != b'-' => (label, dots) = (0, dots + 1),
+            b'-' if label > 0 => label += 1,
+            b'a'..=b'z' | b'0'..=b'9' => label += 1,
+            _ => return None,
+        }
+        if label > 63 {
+            return None;
+        }
+        (host, last) = (host + 1, byte);
+    }
+    let (host, port) = authority.split_at_checked(host)?;
+    let is_domain = label > 0 && last != b'-' && dots > 0 && host.len() <= 253;
+    let is_port = match port.as_bytes() {
+        [] => true,
+        [b':', digits @ ..] => digits != own_port && is_port(digits),
+        _ => false,
+    };
+    let is_settled =
+        is_domain && is_port && (is_safe || is_loopback(host)) && named(host).is_none();
+    is_settled.then_some(host)
+}
+
+/// Whether digits are a port as it is written.
+fn is_port(digits: &[u8]) -> bool {
+    let number = |number: u32, digit: &u8| number * 10 + u32::from(digit - b'0');
+    (1..=5).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
+        && !digits.starts_with(b"0")
+        && digits.iter().fold(0, number) <= 65_535
+}
+
+/// The placeholder that stands in a text.
+fn named(text: &str) -> Option<&'static str> {
+    PLACEHOLDERS.into_iter().find(|name| has(text, name))
+}
+
 /// Names what cannot stand in a host or a URL.
 fn check_characters(text: &str) -> Result<(), String> {
-    let named = PLACEHOLDERS.into_iter().find(|name| has(text, name));
+    let named = named(text);
     if named.is_some() || text.contains(['<', '>', '{', '}']) {
         let shown = if named == Some("replace-me") { "REPLACE-ME" } else { "the placeholder" };
         return Err(format!(
@@ -65,11 +115,14 @@ fn check_characters(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a word stands in a text, in any case. Both are short, so that looking everywhere takes less time than getting
-/// ready to search.
+/// Whether a word in lower case stands in a text, in any case. Both are short, so that looking everywhere takes less time
+/// than getting ready to search.
 fn has(text: &str, word: &str) -> bool {
-    let mut places = text.as_bytes().windows(word.len());
-    places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
+    let begins = |place: &[u8]| {
+        place.first().map(u8::to_ascii_lowercase) == word.bytes().next()
+            && place.eq_ignore_ascii_case(word.as_bytes())
+    };
+    text.as_bytes().windows(word.len()).any(begins)
 }
 
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
@@ -102,15 +155,15 @@ fn is_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return inner.parse::<std::net::Ipv6Addr>().is_ok();
     }
-    let is_label = |label: &str| {
+    let is_label = |label: &[u8]| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
     };
     // A single word is a typo, or a token in the wrong field.
     host.len() <= 253
-        && host.split('.').all(is_label)
+        && host.as_bytes().split(|byte| *byte == b'.').all(is_label)
         && (host.contains('.') || host == "localhost")
 }
 
@@ -123,7 +176,41 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+        #[test]
+        fn what_is_settled_is_what_reading_leaves_as_it_is(
+            scheme in "https?://|HTTPS://|",
+            host in prop_oneof![
+                "[a-z0-9-]{0,3}(\\.[a-z0-9-]{0,3}){0,3}",
+                "127\\.[0-9]{1,3}\\.0\\.1|localhost|10\\.0\\.0\\.1|\\[::1\\]|A\\.b|é\\.a",
+                "(a{62,64}\\.){1,5}com",
+                "dbc-(replace-me|Replace-Me|x)\\.(your-workspace|y)\\.com",
+            ],
+            port in "(:([0-9]{0,6}|80|443|0[0-9]{1,2}|6553[0-9]))?",
+            tail in "[/ ?@\\\\]{0,1}",
+        ) {
+            let text = format!("{scheme}{host}{port}{tail}");
+            let quick = settled(&text).map(str::to_owned);
+            let with_spaces = read(&format!(" {text}"));
+            match &quick {
+                Some(host) => {
+                    let location = with_spaces.unwrap();
+                    prop_assert_eq!((&location.origin, &location.host), (&text, host));
+                    prop_assert_eq!(location.path, "");
+                }
+                None => {
+                    let same = with_spaces.is_ok_and(|location| location.origin == text);
+                    prop_assert!(!same || host.starts_with('[') || host == "localhost", "{}", text);
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_people_paste_becomes_an_origin() {

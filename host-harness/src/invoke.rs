@@ -61,8 +61,10 @@ pub(crate) struct Performed {
     pub(crate) handed: Option<(u64, Option<&'static str>)>,
 }
 
-/// A step, with the rest of its result where it has one.
-type Taken = (types::Step, Option<Rest>);
+/// A step, with the rest of its result where it has one. Boxed, as what an action ended with is: both are large, and an
+/// action that waits has room for neither.
+type Taken = Box<(types::Step, Option<Rest>)>;
+type Ended = Box<(types::Output, Option<Rest>)>;
 
 /// Which function of the contract a step calls.
 #[derive(Clone, Copy)]
@@ -138,7 +140,7 @@ impl<'a> Performance<'a> {
         }
         let egress = Arc::clone(&self.connection.egress);
         let outcome = match self.complete(&mut emitted, &cancelled).await {
-            Ok((output, rest)) => self.finish(output, rest, emitted, &cancelled).await,
+            Ok(ended) => Box::pin(self.finish(ended, emitted, &cancelled)).await,
             Err(error) => Err(error),
         };
         let scrubber = egress.credentials.scrubber();
@@ -156,16 +158,16 @@ impl<'a> Performance<'a> {
         &mut self,
         emitted: &mut Emitted<'_>,
         cancelled: &CancellationToken,
-    ) -> Result<(types::Output, Option<Rest>), Error> {
+    ) -> Result<Ended, Error> {
         loop {
-            let (step, rest) = match self.next(cancelled).await {
+            let taken = match self.next(cancelled).await {
                 Ok(Ok(taken)) => taken,
                 Ok(Err(why)) => return Err(self.stopped(why).await),
                 Err(error) => return Err(self.with_what_runs(error)),
             };
-            let waiting = match step {
-                types::Step::Done(output) => return Ok((output, rest)),
-                types::Step::Waiting(waiting) => waiting,
+            let waiting = match *taken {
+                (types::Step::Done(output), rest) => return Ok(Box::new((output, rest))),
+                (types::Step::Waiting(waiting), _) => waiting,
             };
             let brought_some = waiting.emitted.as_ref().is_some_and(|part| !part.is_empty());
             let shortest = if brought_some { Duration::ZERO } else { SHORTEST_WAIT };
@@ -326,7 +328,7 @@ impl<'a> Performance<'a> {
         drop(self.flight.turn_at_hand());
         log.report(self.observer, &egress.credentials.scrubber(), limits.log_line_bytes);
         let step = outcome?.map_err(|error| self.flight.complete(error.into()))?;
-        Ok((step, rest?))
+        Ok(Box::new((step, rest?)))
     }
 
     async fn guest(

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Performance, Performed};
+use super::{Ended, Performance, Performed};
 use crate::bindings::{lenient, types};
 use crate::call::{Output, Value};
 use crate::emitted::{Emitted, no_text};
@@ -14,12 +14,11 @@ use crate::rest::Rest;
 impl Performance<'_> {
     pub(super) async fn finish(
         &mut self,
-        output: types::Output,
-        rest: Option<Rest>,
+        ended: Ended,
         mut emitted: Emitted<'_>,
         cancelled: &CancellationToken,
     ) -> Result<Performed, Error> {
-        let types::Output { mut value, content_type, truncated, summary, rest: _ } = output;
+        let (types::Output { mut value, content_type, truncated, summary, .. }, rest) = *ended;
         if let Some(rest) = rest {
             let passed = tokio::select! {
                 biased;

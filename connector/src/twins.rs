@@ -26,6 +26,7 @@ fn keys(json: &str) -> usize {
     keys
 }
 
+/// How many keys its objects have, those within others too.
 fn entries(value: &Value) -> usize {
     match value {
         Value::Object(fields) => fields.len() + fields.values().map(entries).sum::<usize>(),
@@ -34,6 +35,7 @@ fn entries(value: &Value) -> usize {
     }
 }
 
+/// The first key that its object has twice. The text is valid JSON.
 fn first(json: &str) -> Option<String> {
     let mut objects: Vec<BTreeSet<Cow<'_, str>>> = Vec::new();
     let mut rest = json;

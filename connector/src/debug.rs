@@ -119,7 +119,9 @@ fn readable<'a>(bytes: &'a [u8], media_type: &str) -> Option<&'a str> {
     if media_type.starts_with("multipart/") || bytes.len() > READ_BYTES {
         return None;
     }
-    std::str::from_utf8(bytes).ok()
+    // With its mark, JSON would be taken for a text that is none, whose names nothing masks.
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 fn cut(text: &str, size: &str) -> String {
@@ -251,6 +253,14 @@ mod tests {
         );
     }
 
+    /// J4: a byte order mark hides nothing from those who look for secrets.
+    #[test]
+    fn json_after_a_byte_order_mark_is_masked() {
+        let body = "\u{feff}{\"password\":\"SECRET\"}";
+        let line = logged_line(&request("text/plain", body.as_bytes()), response(b""));
+        assert_eq!(line["request_body"], json!({ "password": "***" }));
+    }
+
     #[test]
     fn bytes_forms_and_very_long_json_are_sizes() {
         let long = format!("{{\"password\":\"{}\"}}", "x".repeat(READ_BYTES));
@@ -259,6 +269,7 @@ mod tests {
             ("multipart/form-data; boundary=b", &b"--b--"[..], "(5 bytes)"),
             ("application/json", long.as_bytes(), "(1048591 bytes)"),
             ("application/x-ndjson", &b"{\"password\":\"SECRET\"}\n{}"[..], "(24 bytes)"),
+            ("text/plain", &b"\xef\xbb\xbf{\"password\":\"SECRET"[..], "(22 bytes)"),
         ] {
             let line = logged_line(&request(content_type, body), response(b""));
             assert_eq!(line["request_body"], shown);

@@ -1,4 +1,5 @@
-//! How deep JSON is nested. What reads a result further on may recurse.
+//! How deep JSON is nested. What reads a result further on may recurse. A connector may look for that itself, but it
+//! has not seen what it passes on.
 
 use memchr::{memchr2, memchr2_iter};
 
